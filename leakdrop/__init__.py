@@ -1,0 +1,1 @@
+"""leakdrop: an anonymous, end-to-end encrypted whistleblowing drop."""
