@@ -1,0 +1,105 @@
+"""The operator's configuration: one TOML file, parsed once into one frozen dataclass.
+
+`config.example.toml` shows every key. An unknown key is an error, so that a slip of the pen cannot
+silently switch a protection off.
+"""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from leakdrop.envelope.header import MAX_STANZAS, envelope_length
+from leakdrop.envelope.index import MAX_KIND
+from leakdrop.errors import ConfigError
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the operator decided. Paths are absolute; sizes are in bytes, times in seconds."""
+
+    organisation: str
+    keys_dir: Path
+    data_dir: Path
+    bind: str = "127.0.0.1:8000"
+    kinds: tuple[str, ...] = ("WRAP training", "Other Prevent training", "Something else")
+    no_script_sealing: bool = True
+    largest_plaintext_bytes: int = 63 * 2**26  # its envelope still fits on a FAT32 stick
+    disk_reserve_bytes: int = 512 * MIB
+    threads: int = 64
+    submissions_at_once: int = 48
+    silence_seconds: int = 120
+    demo: bool = False
+
+    @property
+    def largest_envelope_bytes(self) -> int:
+        return envelope_length(MAX_STANZAS, self.largest_plaintext_bytes)
+
+
+# Each key's type, and what its values are called when one is wrong.
+_WHAT: dict[type, str] = {str: "a text in quotation marks", bool: "true or false", int: "a whole number"}
+_BOUNDS = {
+    "largest_plaintext_bytes": (MIB, 2**40),
+    "disk_reserve_bytes": (0, 2**50),
+    "threads": (2, 1024),
+    "submissions_at_once": (1, 1023),
+    "silence_seconds": (1, 3600),
+}
+
+
+def load_config(path: Path) -> Config:
+    """The configuration in a file; its relative paths are taken from the file's folder.
+
+    Raises ConfigError, which names the file and the key.
+    """
+    try:
+        table = tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration file {path}: make one with “leakdrop init”.") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}.") from None
+    try:
+        return parse_config(table, path.parent.resolve())
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def parse_config(table: dict[str, Any], folder: Path) -> Config:
+    """The configuration in a TOML table; relative paths are taken from `folder`. Raises ConfigError."""
+    known = {field.name: field for field in fields(Config)}
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"the key “{key}” is unknown; see config.example.toml.")
+    values = {key: _parse(key, value, known[key].type, folder) for key, value in table.items()}
+    for key in ("organisation", "keys_dir", "data_dir"):
+        if key not in values:
+            raise ConfigError(f"the key “{key}” is missing.")
+    config = Config(**values)
+    if config.submissions_at_once >= config.threads:
+        raise ConfigError("submissions_at_once must be less than threads, or pages could not be served.")
+    return config
+
+
+def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
+    if key == "kinds":
+        return _parse_kinds(value)
+    expected = str if kind is Path else kind
+    if type(value) is not expected or value == "":
+        raise ConfigError(f"the value of “{key}” must be {_WHAT[expected]}.")
+    if kind is Path:
+        return folder / str(value)
+    if isinstance(value, int) and key in _BOUNDS:
+        least, most = _BOUNDS[key]
+        if not least <= value <= most:
+            raise ConfigError(f"the value of “{key}” must be {least} to {most}.")
+    return value
+
+
+def _parse_kinds(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(
+        isinstance(kind, str) and 0 < len(kind.encode()) <= MAX_KIND and kind.isprintable() for kind in value
+    ):
+        raise ConfigError(f"the value of “kinds” must be a list of texts of 1 to {MAX_KIND} bytes.")
+    return tuple(value)

@@ -1,0 +1,84 @@
+"""The parts of a form, as they arrive (multipart/form-data, RFC 7578).
+
+Werkzeug would write larger files in the clear into the temporary directory before a view sees them. So
+nothing here may touch `request.form` or `request.files`: parts go from the connection to the sealer.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from multipart import MultipartError, PushMultipartParser, parse_options_header
+
+from leakdrop.intake.refusals import Refusal, Refused
+
+READ = 512 * 1024
+# Names far beyond what an index holds are shortened, not refused.
+MAX_HEADER = 64 * 1024
+
+
+class Stream(Protocol):
+    """The body of a request."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """The start of a part: its field, and what it claims of itself. Its bytes follow."""
+
+    field: str
+    filename: str
+    type: str
+
+
+def read_boundary(content_type: str) -> str:
+    """The boundary that a form's Content-Type names. Raises Refused (NOT_A_FORM)."""
+    media_type, options = parse_options_header(content_type)
+    boundary: str = options.get("boundary", "")
+    if media_type != "multipart/form-data" or not boundary:
+        raise Refused(Refusal.NOT_A_FORM)
+    return boundary
+
+
+def read_parts(stream: Stream, boundary: str, length: int) -> Iterator[Part | bytes]:
+    """Each part of a form of `length` bytes, followed by its bytes, piece by piece.
+
+    Raises Refused (CUT_OFF, BAD_FORM).
+    """
+    try:
+        # Latin-1 keeps every byte of a name; `_text` decodes it.
+        parser = PushMultipartParser(
+            boundary,
+            content_length=length,
+            max_header_size=MAX_HEADER,
+            header_charset="latin-1",
+        )
+        for piece in _read(stream, length):
+            for event in parser.parse(piece):
+                if isinstance(event, (bytes, bytearray)):
+                    yield bytes(event)
+                elif event is not None:
+                    yield Part(
+                        _text(event.name or ""), _text(event.filename or ""), _text(event.content_type or "")
+                    )
+        parser.close()
+    except MultipartError:
+        raise Refused(Refusal.BAD_FORM) from None
+
+
+def _read(stream: Stream, length: int) -> Iterator[bytes]:
+    """All bytes of a body. A connection that was cut gives too few, or an error, and neither may pass."""
+    while length:
+        try:
+            piece = stream.read(min(READ, length))
+        except OSError:
+            piece = b""
+        if not piece:
+            raise Refused(Refusal.CUT_OFF)
+        length -= len(piece)
+        yield piece
+
+
+def _text(header: str) -> str:
+    return header.encode("latin-1").decode(errors="replace")

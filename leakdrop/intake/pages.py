@@ -1,0 +1,102 @@
+"""The pages, rendered at start: the same bytes for every visitor.
+
+They change in one case only: at 00:00 UTC, when the set of keys that submissions are sealed to has changed.
+"""
+
+import datetime
+import hashlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from leakdrop.config import Config
+from leakdrop.envelope.keyfile import PublicKeyFile, encode_public_key
+from leakdrop.intake.refusals import Refusal
+from leakdrop.keyring import Keyring
+
+_HERE = Path(__file__).parent
+HTML = "text/html; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+CSS = "text/css; charset=utf-8"
+FOREVER = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A response that is ready to be sent."""
+
+    body: bytes
+    media_type: str = HTML
+    status: int = 200
+    cache: str = "no-store"
+
+
+class Pages:
+    """All that the site shows, for the keys of one day."""
+
+    def __init__(self, config: Config, keyring: Keyring) -> None:
+        self._config = config
+        self._keyring = keyring
+        self._style = (_HERE / "browser" / "style.css").read_bytes()
+        self._style_path = f"/static/style-{hashlib.sha256(self._style).hexdigest()[:16]}.css"
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_HERE / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._lock = threading.Lock()
+        self._keys: tuple[PublicKeyFile, ...] | None = None
+        self._pages: dict[str, Page] = {}
+        self._refusals: dict[Refusal, Page] = {}
+
+    def find(self, path: str, today: datetime.date) -> Page | None:
+        """The page at a path, as it is on this day (UTC)."""
+        self._bring_up_to(today)
+        return self._pages.get(path)
+
+    def arrived(self, today: datetime.date) -> Page:
+        self._bring_up_to(today)
+        return self._pages["arrived"]
+
+    def refusal(self, refusal: Refusal, today: datetime.date) -> Page:
+        self._bring_up_to(today)
+        return self._refusals[refusal]
+
+    def _bring_up_to(self, today: datetime.date) -> None:
+        keys = self._keyring.usable(today)
+        with self._lock:
+            if keys != self._keys:
+                self._pages, self._refusals = self._render(keys), self._render_refusals()
+                self._keys = keys
+
+    def _render(self, keys: tuple[PublicKeyFile, ...]) -> dict[str, Page]:
+        texts = [encode_public_key(key) for key in keys]
+        return {
+            "/": self._page("home.html", kinds=self._config.kinds),
+            "/key": self._page("key.html", keys=keys, groups_of_four=groups_of_four),
+            "/key/all.pub": Page("".join(texts).encode(), TEXT),
+            **{
+                f"/key/{key.name}.pub": Page(text.encode(), TEXT)
+                for key, text in zip(keys, texts, strict=True)
+            },
+            "arrived": self._page("arrived.html"),
+            self._style_path: Page(self._style, CSS, cache=FOREVER),
+        }
+
+    def _render_refusals(self) -> dict[Refusal, Page]:
+        return {refusal: self._page("refusal.html", refusal.status, refusal=refusal) for refusal in Refusal}
+
+    def _page(self, template: str, status: int = 200, **values: object) -> Page:
+        text = self._templates.get_template(template).render(
+            config=self._config, style_path=self._style_path, **values
+        )
+        return Page(text.encode(), status=status)
+
+
+def groups_of_four(fingerprint: str) -> list[str]:
+    """A fingerprint as people compare it: sixteen groups of four hex digits."""
+    return [fingerprint[start : start + 4] for start in range(0, len(fingerprint), 4)]

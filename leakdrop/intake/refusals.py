@@ -1,0 +1,112 @@
+"""Everything that a visitor can be told instead of "it arrived": status, title, and what to do."""
+
+from enum import Enum
+
+from leakdrop.errors import SENTENCES, Kind, LeakdropError
+
+_NOTHING_KEPT = "Nothing was kept."
+
+
+class Refusal(Enum):
+    """A refusal: the HTTP status, a title, and the sentences of its page."""
+
+    NOTHING_SENT = (
+        400,
+        "Nothing to send",
+        "The message was empty and no file was chosen. "
+        "Go back, write a message or choose a file, and send again.",
+    )
+    NOT_A_FORM = (415, "Not a form", "This address takes only what the form on the first page sends.")
+    BAD_FORM = (
+        400,
+        "The form did not arrive whole",
+        f"What arrived was not put together as a form. {_NOTHING_KEPT} Go back and send it again.",
+    )
+    UNKNOWN_FIELD = (
+        400,
+        "Unknown field",
+        "The form had a field that this site does not know, so something of it would have been lost. "
+        f"{_NOTHING_KEPT} The fields are “kind”, “message” and “files”.",
+    )
+    CUT_OFF = (
+        400,
+        "The connection broke",
+        f"The connection broke before everything had arrived. {_NOTHING_KEPT} Go back and send it again.",
+    )
+    NO_LENGTH = (411, "Length required", f"What was sent did not say how long it is. {_NOTHING_KEPT}")
+    MESSAGE_TOO_LONG = (
+        413,
+        "The message is too long",
+        f"A message can have about one million letters. {_NOTHING_KEPT} "
+        "Save the text as a file, go back, and choose that file instead.",
+    )
+    TOO_MANY_FILES = (
+        413,
+        "Too many files",
+        f"One submission can have 10,000 files. {_NOTHING_KEPT} "
+        "Put the files into one archive (a ZIP file), or send them in parts.",
+    )
+    TOO_LARGE = (
+        413,
+        "Too large",
+        f"This is more than this site can take at once. {_NOTHING_KEPT} Go back and send the files in parts.",
+    )
+    ONLY_SEALED = (
+        415,
+        "Only sealed files",
+        f"This site takes only files that were sealed beforehand, one at a time. {_NOTHING_KEPT} "
+        "Seal your files with leakdrop-seal, or open this page with JavaScript switched on.",
+    )
+    FOREIGN_KEY = (
+        400,
+        "Sealed to another key",
+        f"This sealed file is meant for somebody else: it names a key that is not ours. {_NOTHING_KEPT} "
+        "Get our key from the page “Our key”, and seal your files again.",
+    )
+    NOT_AN_ENVELOPE = (400, "Not a sealed file", f"{SENTENCES[Kind.NOT_AN_ENVELOPE]} {_NOTHING_KEPT}")
+    UNKNOWN_VERSION = (400, "Another version", f"{SENTENCES[Kind.UNKNOWN_VERSION]} {_NOTHING_KEPT}")
+    BAD_COUNT = (400, "Damaged", f"{SENTENCES[Kind.BAD_COUNT]} {_NOTHING_KEPT} Seal your files again.")
+    CUT_HEADER = (400, "Cut off", f"{SENTENCES[Kind.CUT_HEADER]} {_NOTHING_KEPT} Then send it again.")
+    STANZA_ORDER = (400, "Damaged", f"{SENTENCES[Kind.STANZA_ORDER]} {_NOTHING_KEPT} Seal your files again.")
+    BAD_LENGTH = (400, "Cut off", f"{SENTENCES[Kind.BAD_LENGTH]} {_NOTHING_KEPT} Then send it again.")
+    CROSS_SITE = (
+        403,
+        "Sent from another site",
+        f"This was sent by a page of another site, not by ours. {_NOTHING_KEPT} Open this site yourself.",
+    )
+    NOT_FOUND = (404, "No such page", "There is no page at this address.")
+    WRONG_METHOD = (405, "Not possible", "This address does not take that kind of request.")
+    BUSY = (
+        503,
+        "Too busy",
+        f"Many people are sending at this moment. {_NOTHING_KEPT} Wait ten minutes, go back and send again.",
+    )
+    FULL = (
+        507,
+        "No room",
+        f"This site has no room for this at the moment. {_NOTHING_KEPT} Try again tomorrow, or send less.",
+    )
+    FAULT = (
+        500,
+        "Our mistake",
+        "Something went wrong on our side, not on yours. "
+        "You were not told that it arrived, so take it that it did not. Try again later.",
+    )
+
+    def __init__(self, status: int, title: str, text: str) -> None:
+        self.status = status
+        self.title = title
+        self.text = text
+
+
+class Refused(LeakdropError):
+    """A request is refused."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.text)
+        self.refusal = refusal
+
+
+def refusal_for(kind: Kind) -> Refusal:
+    """The refusal of an envelope that fails one of the first six checks."""
+    return Refusal[kind.name]

@@ -1,0 +1,98 @@
+"""The folder of public keys that submissions are sealed to.
+
+The server takes envelopes for every key in it, so that an upload which began before a rotation still
+arrives, and seals only to those that have not expired. What cannot be right stops it at once.
+"""
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+from leakdrop.envelope.header import MAX_STANZAS
+from leakdrop.envelope.keyfile import SECRET_TITLE, PublicKeyFile, parse_public_keys
+from leakdrop.envelope.keys import PublicKey
+from leakdrop.errors import KeyFileError
+
+# keys/example.pub shows the form of a key. Its root is SHA-256 of
+# "leakdrop example key: everybody can open it", so everybody can open what is sealed to it.
+EXAMPLE_FINGERPRINT = "6ed8622b747bbba9b4c948e9c95d34ffdabe4023b81f53cb56359fc1a64be717"
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """The keys of an organisation, in the order of their files' names."""
+
+    files: tuple[PublicKeyFile, ...]
+
+    @property
+    def key_ids(self) -> frozenset[bytes]:
+        """The ids (16 bytes each) that an envelope may name: expired keys' too."""
+        return frozenset(file.key.key_id for file in self.files)
+
+    def usable(self, today: datetime.date) -> tuple[PublicKeyFile, ...]:
+        """What is sealed to on this day (UTC)."""
+        return tuple(file for file in self.files if file.is_usable(today))
+
+    def recipients(self, today: datetime.date) -> tuple[PublicKey, ...]:
+        return tuple(file.key for file in self.usable(today))
+
+
+def load_keyring(folder: Path, today: datetime.date, *, demo: bool = False) -> Keyring:
+    """The keys in a folder's .pub files.
+
+    Raises KeyFileError if a secret key lies there, if two keys are one or share a half, if the example
+    key is among them outside the demo, or if no key can be used.
+    """
+    _refuse_secret_keys(folder)
+    files: list[PublicKeyFile] = []
+    for path in sorted(folder.glob("*.pub")):
+        try:
+            files += parse_public_keys(path.read_bytes())
+        except KeyFileError as error:
+            raise KeyFileError(f"{path}: {error}") from None
+    keyring = Keyring(tuple(files))
+    _refuse_twins(keyring)
+    if not demo and any(file.key.fingerprint == EXAMPLE_FINGERPRINT for file in files):
+        raise KeyFileError(f"{folder} holds leakdrop's example key, which everybody can open: remove it.")
+    usable = keyring.usable(today)
+    if not usable:
+        raise KeyFileError(
+            f"{folder} holds no public key that can be used today: copy the reviewers' .pub file there."
+        )
+    if len(usable) > MAX_STANZAS:
+        raise KeyFileError(f"{folder} holds {len(usable)} keys; an envelope has room for {MAX_STANZAS}.")
+    return keyring
+
+
+def _refuse_secret_keys(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        with path.open("rb") as file:
+            is_secret = SECRET_TITLE.encode() in file.read(4096)
+        if is_secret or path.suffix == ".key":
+            raise KeyFileError(
+                f"{path} is a secret key. It must never be on this machine: remove it, "
+                "tell the reviewers, and ask them for a new key."
+            )
+
+
+def _refuse_twins(keyring: Keyring) -> None:
+    for what in (_key_id, _x25519, _name):
+        seen = set()
+        for file in keyring.files:
+            if what(file) in seen:
+                raise KeyFileError(f"Two keys are “{file.name}”: keep each key once, under its own name.")
+            seen.add(what(file))
+
+
+def _key_id(file: PublicKeyFile) -> object:
+    return file.key.key_id
+
+
+def _x25519(file: PublicKeyFile) -> object:
+    return file.key.x25519
+
+
+def _name(file: PublicKeyFile) -> object:
+    return file.name

@@ -1,0 +1,192 @@
+"""`leakdrop export`: drops to a bundle on a stick.
+
+What is copied is read back from the stick and compared before it gets its name; `bundle.json` is written
+last. So an export that was broken off leaves no file that looks whole and is not, and the next one goes on
+where it stopped.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from leakdrop.bundle import LIST_NAME, Bundle, BundleEntry, encode_bundle, parse_bundle
+from leakdrop.errors import BundleError, LeakdropError, NoRoomError
+from leakdrop.store.drops import Drop, Drops
+from leakdrop.store.layout import ENVELOPE, free_bytes, is_full
+
+READ = 1024 * 1024
+# For bundle.json and the folder itself.
+MARGIN_BYTES = 1024 * 1024
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an export did: how many drops it copied, of how many bytes, and how many were there already."""
+
+    copied: int
+    bytes: int
+    present: int
+
+
+Tell = Callable[[int], object]
+
+
+def _in_silence(_total: int) -> AbstractContextManager[Tell]:
+    return nullcontext(lambda size: None)
+
+
+def export(
+    drops: Drops, folder: Path, progress: Callable[[int], AbstractContextManager[Tell]] = _in_silence
+) -> Export:
+    """Copy every drop that the bundle does not hold yet.
+
+    `progress` is told how many bytes will be copied, and gives what is told of each piece. Raises
+    BundleError or NoRoomError before anything was changed if the folder cannot take the bundle.
+    """
+    bundle = _read_bundle(folder)
+    listed = {entry.name: entry for entry in bundle.entries}
+    present, missing = [], []
+    for drop in drops.all():
+        entry = _find(drop, drops, folder, listed.get(_name(drop)))
+        if entry:
+            present.append(entry)
+        else:
+            missing.append(drop)
+    _check_room(folder, missing)
+    folder.mkdir(exist_ok=True)
+    _remove_partials(folder)
+    with progress(sum(drop.size for drop in missing)) as tell:
+        copied = [_copy(drop, drops.path(drop), folder, tell) for drop in missing]
+    entries = listed | {entry.name: entry for entry in [*present, *copied]}
+    if copied or entries != listed or not (folder / LIST_NAME).exists():
+        _write_bundle(folder, entries.values())
+    return Export(len(copied), sum(entry.size for entry in copied), len(present))
+
+
+def _name(drop: Drop) -> str:
+    return f"{drop.name}{ENVELOPE}"
+
+
+def _read_bundle(folder: Path) -> Bundle:
+    try:
+        return parse_bundle((folder / LIST_NAME).read_bytes())
+    except FileNotFoundError:
+        return Bundle(())
+    except NotADirectoryError:
+        raise BundleError(f"{folder} is not a folder.") from None
+    except BundleError as error:
+        raise BundleError(f"{folder / LIST_NAME}: {error} Export into an empty folder instead.") from None
+
+
+def _find(drop: Drop, drops: Drops, folder: Path, entry: BundleEntry | None) -> BundleEntry | None:
+    """The entry of a drop that lies in the folder whole.
+
+    A file that is not listed is one that an export was broken off after: it is compared.
+    """
+    path = folder / _name(drop)
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != drop.size:
+        return None
+    if entry and entry.size == drop.size:
+        return entry
+    sha256 = _hash(path)
+    same = sha256 == _hash(drops.path(drop))
+    return BundleEntry(path.name, drop.size, sha256, drop.week) if same else None
+
+
+def _check_room(folder: Path, missing: Iterable[Drop]) -> None:
+    """Raises BundleError or NoRoomError if the folder cannot take these drops."""
+    existing = folder if folder.exists() else folder.parent
+    if not existing.is_dir():
+        raise BundleError(f"There is no folder {existing}: is the stick in?")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise BundleError(f"{existing} is read-only: use another stick, or unlock this one.")
+    needed = sum(drop.size for drop in missing) + MARGIN_BYTES
+    free = free_bytes(existing)
+    if needed > free:
+        raise NoRoomError(
+            f"{existing} has {free >> 20} MiB free, and the export needs {-(-needed >> 20)} MiB. "
+            "Nothing was changed. Use a larger stick."
+        )
+
+
+def _remove_partials(folder: Path) -> None:
+    for path in folder.glob(f".*{ENVELOPE}{PARTIAL}"):
+        path.unlink()
+
+
+def _copy(drop: Drop, source: Path, folder: Path, tell: Tell) -> BundleEntry:
+    """Copy one drop, read it back and compare. Raises NoRoomError or BundleError; then it is not there."""
+    path = folder / _name(drop)
+    partial = folder / f".{path.name}{PARTIAL}"
+    try:
+        sha256 = _write(source, partial, tell)
+        if _hash(partial) != sha256:
+            raise BundleError(f"{folder} gave back other bytes than were written: use another stick.")
+        partial.rename(path)
+        _sync(folder)
+    except OSError as error:
+        if is_full(error):
+            raise NoRoomError(
+                f"{folder} is full. What was copied before is whole; use a larger stick."
+            ) from None
+        raise LeakdropError(f"{folder}: {error.strerror}. Is the stick still in?") from None
+    finally:
+        _remove_quietly(partial)
+    return BundleEntry(path.name, drop.size, sha256, drop.week)
+
+
+def _write(source: Path, target: Path, tell: Tell) -> str:
+    """Copy a file durably, and return its SHA-256 in hex."""
+    sha256 = hashlib.sha256()
+    with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
+        while piece := reader.read(READ):
+            sha256.update(piece)
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[writer.write(rest) :]
+            tell(len(piece))
+        os.fsync(writer.fileno())
+        # So that reading back asks the stick, not this machine's memory.
+        os.posix_fadvise(writer.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return sha256.hexdigest()
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_bundle(folder: Path, entries: Iterable[BundleEntry]) -> None:
+    bundle = Bundle(tuple(sorted(entries, key=lambda entry: entry.name)))
+    partial = folder / f".{LIST_NAME}{PARTIAL}"
+    try:
+        with partial.open("wb") as file:
+            file.write(encode_bundle(bundle))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(folder / LIST_NAME)
+        _sync(folder)
+    except OSError as error:
+        raise LeakdropError(f"{folder}: {error.strerror}. Is the stick still in?") from None
+    finally:
+        _remove_quietly(partial)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_quietly(path: Path) -> None:
+    """Remove a file, unless it is gone, or the stick is."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return

@@ -1,0 +1,130 @@
+"""gunicorn, set up to stream, to stay silent and to stand slow clients. Why: docs/adr/0004.
+
+One process: SQLite and the files have one writer. Threads: a submission holds one for as long as it takes.
+"""
+
+import datetime
+import logging
+import os
+import socket
+import struct
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import gunicorn.http.wsgi
+import gunicorn.util
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
+
+from leakdrop.config import Config
+from leakdrop.intake.app import create_app, describe_fault
+from leakdrop.keyring import Keyring, load_keyring
+from leakdrop.store.drops import Drops, Recovery
+from leakdrop.store.layout import Layout, lock
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+log = logging.getLogger("leakdrop")
+
+# A visitor who is told "too large" must be able to read it, although they are still sending.
+LINGER_SECONDS, LINGER_BYTES = 5.0, 64 * 1024 * 1024
+
+
+class BareResponse(gunicorn.http.wsgi.Response):
+    """A response without `Server` and `Date`, which gunicorn has no setting for."""
+
+    def default_headers(self) -> list[str]:
+        headers: list[str] = super().default_headers()
+        return [line for line in headers if not line.startswith(("Server:", "Date:"))]
+
+
+class SilentLogger(Logger):
+    """Logs no request: gunicorn's warnings name addresses, its errors what was asked for, both the time."""
+
+    error_fmt = "%(message)s"
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        return
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        error = sys.exc_info()[1]
+        # A connection that broke or fell silent is nobody's mistake.
+        if error and not isinstance(error, OSError):
+            self.error(describe_fault(error))
+
+
+class PatientWorker(ThreadWorker):
+    """A gthread worker that a silent client cannot hold, and a slow goodbye cannot stop."""
+
+    silence_seconds = 0  # no limit
+
+    def handle(self, conn: Any) -> Any:
+        silence = struct.pack("ll", self.silence_seconds, 0)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, silence)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, silence)
+        result = super().handle(conn)
+        if result is False:
+            # gunicorn would wait for the client's goodbye in the one thread that accepts connections.
+            gunicorn.util.close_graceful(conn.sock, LINGER_SECONDS, LINGER_BYTES)
+        return result
+
+
+class Server(BaseApplication):
+    """gunicorn with leakdrop's settings."""
+
+    def __init__(self, config: Config, keyring: Keyring) -> None:
+        self._config = config
+        self._keyring = keyring
+        super().__init__()
+
+    def load_config(self) -> None:
+        silence = {"silence_seconds": self._config.silence_seconds}
+        settings = {
+            "bind": self._config.bind,
+            "worker_class": type("Worker", (PatientWorker,), silence),
+            "workers": 1,
+            "threads": self._config.threads,
+            "worker_connections": 4 * self._config.threads,
+            "timeout": 300,
+            "graceful_timeout": 10,
+            "keepalive": 30,
+            "accesslog": None,
+            "errorlog": "-",
+            "loglevel": "error",
+            "logger_class": SilentLogger,
+            "control_socket_disable": True,
+            "umask": 0o077,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> "WSGIApplication":
+        """Runs in the worker, also after one that died: what it left is made whole first."""
+        drops = Drops(self._config.data_dir, self._config.disk_reserve_bytes)
+        drops.recover()
+        return create_app(self._config, self._keyring, drops)
+
+
+def serve(config: Config, bind: str | None = None) -> None:
+    """Serve until a signal comes. Raises KeyFileError or StoreError before anything is bound."""
+    os.umask(0o077)
+    keyring = load_keyring(config.keys_dir, datetime.datetime.now(datetime.UTC).date(), demo=config.demo)
+    layout = Layout(config.data_dir)
+    layout.make()
+    with lock(layout), Drops(config.data_dir) as drops:
+        report(drops.recover())
+        gunicorn.http.wsgi.Response = BareResponse
+        Server(replace(config, bind=bind or config.bind), keyring).run()
+
+
+def report(recovery: Recovery) -> None:
+    """Tell the operator what a crash had left, without a name that a source gave."""
+    if recovery.listed:
+        log.warning("After a crash, %d drops were listed again.", len(recovery.listed))
+    if recovery.removed:
+        log.warning("After a crash, %d unfinished files were removed.", len(recovery.removed))
+    for name in recovery.foreign:
+        log.warning("drops/%s is not an envelope and is not exported: look at it, and remove it.", name)

@@ -1,0 +1,66 @@
+"""`leakdrop status`: what is there. Weeks, never days."""
+
+import datetime
+from collections import defaultdict
+from dataclasses import dataclass
+
+from leakdrop.config import Config
+from leakdrop.keyring import load_keyring
+from leakdrop.store.drops import Drops
+from leakdrop.store.layout import free_bytes
+
+
+@dataclass(frozen=True)
+class KeyStatus:
+    """A key of the organisation, and the last day on which it is sealed to."""
+
+    name: str
+    fingerprint: str
+    not_after: str | None
+    usable: bool
+
+
+@dataclass(frozen=True)
+class WeekStatus:
+    """How many drops came in a week, and how many bytes they have."""
+
+    week: str
+    drops: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `leakdrop status` tells. Sizes in bytes."""
+
+    organisation: str
+    keys: tuple[KeyStatus, ...]
+    weeks: tuple[WeekStatus, ...]
+    drops: int
+    bytes: int
+    free_bytes: int
+
+
+def read_status(config: Config, drops: Drops, today: datetime.date) -> Status:
+    """The state of a site. Raises KeyFileError, as `serve` would."""
+    keyring = load_keyring(config.keys_dir, today, demo=config.demo)
+    sizes = defaultdict(list)
+    for drop in drops.all():
+        sizes[drop.week].append(drop.size)
+    weeks = tuple(WeekStatus(week, len(sizes[week]), sum(sizes[week])) for week in sorted(sizes))
+    return Status(
+        config.organisation,
+        tuple(
+            KeyStatus(
+                key.name,
+                key.key.fingerprint,
+                key.not_after.isoformat() if key.not_after else None,
+                key.is_usable(today),
+            )
+            for key in keyring.files
+        ),
+        weeks,
+        sum(week.drops for week in weeks),
+        sum(week.bytes for week in weeks),
+        free_bytes(config.data_dir),
+    )

@@ -1,0 +1,9 @@
+"""What the server keeps: envelopes as files, and a row for each. Design: docs/architecture.md, "The store".
+
+    layout     the folders on disk, and how a file becomes durable
+    database   the connection, and its migrations
+    models     the tables
+    drops      drops come in, are listed, and are made whole again after a crash
+
+The envelope file is the truth; a row only adds the week in which it came.
+"""

@@ -1,0 +1,241 @@
+"""Drops come in, are listed, and are made whole again after a crash.
+
+An envelope is written to `incoming/`, fsynced, renamed into `drops/`, the folder fsynced, and then its row
+written. So a drop is whole and listed, or not there; `recover` gives a row to a file that a crash left
+without one, and removes what can never become a drop.
+"""
+
+import datetime
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Engine, delete, select, text
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from leakdrop.envelope.header import read_header
+from leakdrop.errors import EnvelopeError, NoRoomError, StoreError
+from leakdrop.store.database import connect, migrate
+from leakdrop.store.layout import (
+    ENVELOPE,
+    PART,
+    Layout,
+    create_private,
+    forget_times,
+    free_bytes,
+    is_full,
+    sync_folder,
+)
+from leakdrop.store.models import DropRow
+
+NAME_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One stored envelope: its random name (32 hex digits), size in bytes, ISO week (UTC)."""
+
+    name: str
+    size: int
+    week: str
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What a start found: names of files that got a row, that were removed, that are no envelopes."""
+
+    listed: tuple[str, ...]
+    removed: tuple[str, ...]
+    foreign: tuple[str, ...]
+
+
+def iso_week(day: datetime.date) -> str:
+    """The ISO 8601 week of a day, as in 2026-W47."""
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02}"
+
+
+def this_week() -> str:
+    return iso_week(datetime.datetime.now(datetime.UTC).date())
+
+
+class Incoming:
+    """An envelope that is being written. It becomes a drop by `Drops.keep`, or leaves no trace.
+
+    `announced` is how many bytes may come; a write beyond it raises NoRoomError.
+    """
+
+    def __init__(self, path: Path, announced: int) -> None:
+        self.name = path.name.removesuffix(PART)
+        self.path = path
+        self.announced = announced
+        self.written = 0
+        self._file = create_private(path)
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write all bytes. Raises NoRoomError when the disk is full."""
+        if self.written + len(data) > self.announced:
+            raise NoRoomError("The envelope is larger than was announced.")
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            if is_full(error):
+                raise NoRoomError from None
+            raise
+        self.written += len(data)
+        return len(data)
+
+    def sync(self) -> None:
+        """Make the bytes durable, and the file's times say nothing."""
+        os.utime(self._file.fileno(), ns=(0, 0))
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Drops:
+    """The drops in a data folder.
+
+    with drops.receive(most_bytes) as incoming:
+        incoming.write(some_bytes)
+        drop = drops.keep(incoming)      # from here on it is safe
+    """
+
+    def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
+        """Open the folder, and bring its database to this version. Raises StoreError."""
+        self.layout = Layout(root)
+        self.layout.make()
+        self.engine: Engine = connect(self.layout.database)
+        migrate(self.engine)
+        self._reserve = reserve_bytes
+        self._open: set[Incoming] = set()
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def receive(self, announced: int) -> Iterator[Incoming]:
+        """A file for an envelope of at most `announced` bytes, removed again unless it is kept.
+
+        Raises NoRoomError if that many bytes do not fit above the reserve, beside all that others
+        may still write.
+        """
+        with self._lock:
+            outstanding = sum(other.announced - other.written for other in self._open)
+            if free_bytes(self.layout.incoming) - outstanding - announced < self._reserve:
+                raise NoRoomError
+            incoming = Incoming(self.layout.part(secrets.token_hex(NAME_BYTES)), announced)
+            self._open.add(incoming)
+        try:
+            yield incoming
+        finally:
+            with self._lock:
+                self._open.discard(incoming)
+            incoming.close()
+            incoming.path.unlink(missing_ok=True)
+            forget_times(self.layout.incoming)
+
+    def keep(self, incoming: Incoming) -> Drop:
+        """Make an envelope a drop. When this returns, it survives a crash at any moment."""
+        incoming.sync()
+        drop = Drop(secrets.token_hex(NAME_BYTES), incoming.written, this_week())
+        incoming.path.rename(self.layout.drop(drop.name))
+        sync_folder(self.layout.drops)
+        # The file is the truth: a database that is locked or full costs the row, which `recover` writes.
+        with suppress(DatabaseError):
+            self._list([drop])
+        return drop
+
+    def all(self) -> list[Drop]:
+        """Every drop, in the order of their random names."""
+        weeks = self._weeks()
+        return [
+            Drop(name, path.stat().st_size, weeks.get(name) or this_week())
+            for name, path in sorted(self._files().items())
+            if name in weeks or _is_envelope(path)
+        ]
+
+    def path(self, drop: Drop) -> Path:
+        return self.layout.drop(drop.name)
+
+    def recover(self) -> Recovery:
+        """Make the folder whole after a crash: only the one server that holds it may call this.
+
+        Raises StoreError if the folder cannot be read or written.
+        """
+        try:
+            removed = [path.name for path in self.layout.incoming.iterdir()]
+            for name in removed:
+                (self.layout.incoming / name).unlink()
+            forget_times(self.layout.incoming)
+            weeks, files, drops = self._weeks(), self._files(), self.all()
+        except OSError as error:
+            raise StoreError(f"The data folder {self.layout.root}: {error.strerror}.") from None
+        self._list([drop for drop in drops if drop.name not in weeks])
+        self._unlist(weeks.keys() - files.keys())
+        whole = {drop.name for drop in drops}
+        return Recovery(
+            tuple(drop.name for drop in drops if drop.name not in weeks),
+            tuple(removed),
+            tuple(path.name for name, path in files.items() if name not in whole),
+        )
+
+    def _weeks(self) -> dict[str, str]:
+        """The week of each drop that has a row."""
+        with Session(self.engine) as session:
+            return {name: week for name, week in session.execute(select(DropRow.name, DropRow.week))}
+
+    def _files(self) -> dict[str, Path]:
+        return {path.name.removesuffix(ENVELOPE): path for path in self.layout.drops.glob(f"*{ENVELOPE}")}
+
+    def _unlist(self, names: set[str]) -> None:
+        with Session(self.engine) as session, session.begin():
+            for name in names:
+                session.execute(delete(DropRow).where(DropRow.name == name))
+
+    def _list(self, drops: list[Drop]) -> None:
+        with Session(self.engine) as session, session.begin():
+            session.add_all(DropRow(name=drop.name, size=drop.size, week=drop.week) for drop in drops)
+        self._forget_order()
+
+    def _forget_order(self) -> None:
+        """Lay the rows anew, in the order of their names: a page keeps them as they came.
+
+        A database that is in use, or a full disk, only puts this off until the next drop.
+        """
+        with (
+            suppress(DatabaseError),
+            self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        ):
+            connection.execute(text("VACUUM"))
+        # SQLite's journal comes and goes beside the database.
+        forget_times(self.layout.database)
+        forget_times(self.layout.root)
+
+
+def _is_envelope(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            read_header(file, path.stat().st_size)
+        except EnvelopeError:
+            return False
+    return True

@@ -1,0 +1,99 @@
+"""The data folder, and how a file in it becomes durable.
+
+data/drops/<32 hex>.envelope      a drop
+data/incoming/<32 hex>.part       an envelope that is not whole yet
+data/leakdrop.sqlite              the rows
+data/lock                         held by the one server that may write here
+"""
+
+import errno
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from leakdrop.errors import StoreError
+
+ENVELOPE = ".envelope"
+PART = ".part"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things lie below the data folder."""
+
+    root: Path
+
+    @property
+    def drops(self) -> Path:
+        return self.root / "drops"
+
+    @property
+    def incoming(self) -> Path:
+        return self.root / "incoming"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "leakdrop.sqlite"
+
+    def drop(self, name: str) -> Path:
+        return self.drops / f"{name}{ENVELOPE}"
+
+    def part(self, name: str) -> Path:
+        return self.incoming / f"{name}{PART}"
+
+    def make(self) -> None:
+        """Make the folders that are missing, for this user alone. Raises StoreError."""
+        try:
+            for folder in (self.root, self.drops, self.incoming):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"The data folder {self.root} cannot be made: {error.strerror}.") from None
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise StoreError(f"The data folder {self.root} is read-only for this user.")
+
+
+def lock(layout: Layout) -> BinaryIO:
+    """Hold the data folder until the file that is returned is closed, or this process ends.
+
+    Raises StoreError if another server holds it.
+    """
+    file = (layout.root / "lock").open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise StoreError(f"Another leakdrop is serving {layout.root} already.") from None
+    return file
+
+
+def forget_times(path: Path) -> None:
+    """Set a file's or a folder's times of reading and writing to the epoch."""
+    os.utime(path, ns=(0, 0))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, and its times say nothing."""
+    forget_times(folder)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create_private(path: Path) -> BinaryIO:
+    """A new file, without a buffer, for this user alone."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
+
+
+def free_bytes(folder: Path) -> int:
+    """How many bytes a process without privileges can still write there."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error says that the disk, or this user's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,0 +1,19 @@
+"""The tables. Each has a random primary key and no rowid: rows lie in no order of arrival."""
+
+from sqlalchemy import BigInteger, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """The base of the models."""
+
+
+class DropRow(Base):
+    """One drop: its file's name (32 hex digits), its size in bytes, the ISO week in which it came."""
+
+    __tablename__ = "drops"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    week: Mapped[str] = mapped_column(String(8))
