@@ -1,17 +1,53 @@
-# Every target works on a fresh machine that has Python 3.11 or newer and make.
+# Every target works on a fresh machine that has Python 3.11 or newer, and make.
 
 PYTHON ?= python3
-BIN = .venv/bin
-SETUP = .venv/.ready
+BIN := .venv/bin
+READY := .venv/.ready
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# npm finds the locked Node of the environment before any other.
+WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: setup run test lint check vectors bench lock clean
-.DEFAULT_GOAL := setup
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lint vectors bench lock clean
 
-setup: $(SETUP)
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(SETUP): requirements.lock package-lock.json pyproject.toml
+setup: $(READY) ## everything that the other targets need, into .venv and node_modules
+
+$(READY): requirements.lock package-lock.json pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --ignore-scripts
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	$(WITH_NODE) npm ci --silent --ignore-scripts
 	touch $@
+
+run: $(READY) ## a demonstration on http://127.0.0.1:8000, and what to try with it
+	@$(BIN)/python -m leakdrop.operate.demo
+
+test: $(READY) ## all tests
+	$(BIN)/python -m pytest
+	$(BIN)/node --test 'tests/browser/*.test.js'
+
+lint: $(READY) ## format, style, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(WITH_NODE) node_modules/.bin/tsc -p .
+
+check: lint test ## all that CI runs
+
+vectors: $(READY) ## make the test vectors anew
+	$(BIN)/python tests/vectors/make.py
+
+bench: $(READY) ## speed and memory, as ratios within one run
+	$(BIN)/python -m tests.bench
+
+lock: $(READY) ## the lock files, from pyproject.toml and package.json
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		--extra server --extra review --extra dev pyproject.toml -o requirements.lock
+	$(WITH_NODE) npm install --silent --ignore-scripts --package-lock-only
+
+clean: ## removes what the targets made
+	rm -rf .venv node_modules demo build dist

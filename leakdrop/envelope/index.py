@@ -102,12 +102,17 @@ def decode_base64url(text: str, length: int) -> bytes:
 def encode_index(index: Index) -> bytes:
     """The canonical bytes of an index, as a writer makes them.
 
-    Raises SubmissionError if it breaks a bound that no cleaning can mend.
+    Raises SubmissionError for a message, a number of files or names that are too much, and for any other
+    text that was not cleaned before.
     """
-    if len(index.message.encode()) > MAX_MESSAGE:
+    if len(index.message.encode(errors="replace")) > MAX_MESSAGE:
         raise SubmissionError("The message is longer than 1 MiB: attach it as a file.")
     if len(index.files) > MAX_FILES:
         raise SubmissionError(f"There are more than {MAX_FILES:,} files: put them into an archive.")
+    try:
+        _check(index, sum(file.size for file in index.files))
+    except ValueError as error:
+        raise SubmissionError(f"The field “{error}” cannot stand in an envelope.") from None
     encoded = _write(index)
     if len(encoded) > MAX_INDEX:
         raise SubmissionError("The files' names are too long together: put the files into an archive.")
@@ -167,22 +172,25 @@ def _parse_reply_to(fields: dict[str, Any]) -> ReplyTo:
 
 
 def _check(index: Index, size: int) -> None:
+    """Raises ValueError, with the name of the field that breaks its rule."""
     if index.sealed not in SEALED_BY:
         raise ValueError("sealed")
-    _check_text(index.kind, 0, MAX_KIND)
-    _check_text(index.message, 0, MAX_MESSAGE)
-    if "\r" in index.message or len(index.files) > MAX_FILES:
-        raise ValueError("message or files")
+    _check_text("kind", index.kind, 0, MAX_KIND)
+    _check_text("message", index.message, 0, MAX_MESSAGE)
+    if "\r" in index.message:
+        raise ValueError("message")
+    if len(index.files) > MAX_FILES:
+        raise ValueError("files")
     for file in index.files:
-        _check_text(file.name, 1, MAX_NAME)
-        _check_text(file.type, 0, MAX_TYPE)
+        _check_text("name", file.name, 1, MAX_NAME)
+        _check_text("type", file.type, 0, MAX_TYPE)
         if type(file.size) is not int or not 0 <= file.size <= MAX_SIZE:
             raise ValueError("size")
     if sum(file.size for file in index.files) != size:
-        raise ValueError("sizes")
+        raise ValueError("size")
 
 
-def _check_text(text: object, least: int, most: int) -> None:
-    """A str of `least` to `most` bytes without U+0000; a lone surrogate fails to encode."""
-    if type(text) is not str or "\0" in text or not least <= len(text.encode()) <= most:
-        raise ValueError("text")
+def _check_text(field: str, text: object, least: int, most: int) -> None:
+    """A str of `least` to `most` bytes without U+0000 and without halves of surrogate pairs."""
+    if type(text) is not str or _UNWRITABLE.search(text) or not least <= len(text.encode()) <= most:
+        raise ValueError(field)

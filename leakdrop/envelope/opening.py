@@ -23,7 +23,7 @@ from leakdrop.envelope.padding import PIECE, padded
 from leakdrop.errors import EnvelopeError, Kind
 
 # Large reads and writes cost less than the cipher does; more than this brings nothing.
-BATCH = 8
+BATCH = 4
 TRAILER = 16
 
 
@@ -183,11 +183,9 @@ def _open_stanza(stanza: Stanza, key: KeyPair, header: Header) -> bytes:
 def _read_trailer(body: Body) -> tuple[int, int]:
     """The offset and the length of the index, from the plaintext's last 16 bytes.
 
-    The last chunk is opened first, with its last flag; the trailer may begin in the chunk before it.
-    Raises EnvelopeError (chunk-damaged, bad-trailer, bad-bucket).
+    They lie in the last chunk, since every padded length is a multiple of 8,192: so that one is opened
+    first, with its last flag. Raises EnvelopeError (chunk-damaged, bad-trailer, bad-bucket).
     """
-    last = count_chunks(body.length) - 1
-    body.read(last * PIECE, body.length)
     trailer = body.read(body.length - TRAILER, body.length)
     offset, length = int.from_bytes(trailer[:8], "big"), int.from_bytes(trailer[8:], "big")
     if not 1 <= length <= MAX_INDEX or offset + length + TRAILER > body.length:

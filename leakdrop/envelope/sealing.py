@@ -28,7 +28,7 @@ from leakdrop.envelope.padding import PIECE, padded
 from leakdrop.errors import SubmissionError
 
 # Large reads and writes cost less than the cipher does; more than this brings nothing.
-BATCH = 8
+BATCH = 2
 
 
 class Sink(Protocol):

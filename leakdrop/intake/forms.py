@@ -12,7 +12,7 @@ from multipart import MultipartError, PushMultipartParser, parse_options_header
 
 from leakdrop.intake.refusals import Refusal, Refused
 
-READ = 512 * 1024
+READ = 256 * 1024
 # Names far beyond what an index holds are shortened, not refused.
 MAX_HEADER = 64 * 1024
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import leakdrop
 from leakdrop.envelope.keyfile import PublicKeyFile, parse_public_keys
 from leakdrop.errors import LeakdropError, UsageError
+from leakdrop.store.drops import Drops
 
 _PACKAGE = Path(leakdrop.__file__).parent
 ORGANISATION = "Our organisation"
@@ -64,6 +65,7 @@ def make_site(folder: Path, organisation: str, key_files: list[Path], *, demo: b
     site = Site(folder, keys)
     with site.config.open("x") as file:
         file.write(make_config(organisation, demo=demo))
+    Drops(folder / "data").close()
     return site
 
 

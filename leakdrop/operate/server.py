@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import gunicorn.http.unreader
 import gunicorn.http.wsgi
 import gunicorn.util
 from gunicorn.app.base import BaseApplication
@@ -19,7 +20,9 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from leakdrop.config import Config
+from leakdrop.errors import ConfigError
 from leakdrop.intake.app import create_app, describe_fault
+from leakdrop.intake.forms import READ
 from leakdrop.keyring import Keyring, load_keyring
 from leakdrop.store.drops import Drops, Recovery
 from leakdrop.store.layout import Layout, lock
@@ -114,10 +117,28 @@ def serve(config: Config, bind: str | None = None) -> None:
     keyring = load_keyring(config.keys_dir, datetime.datetime.now(datetime.UTC).date(), demo=config.demo)
     layout = Layout(config.data_dir)
     layout.make()
+    config = replace(config, bind=bind or config.bind)
     with lock(layout), Drops(config.data_dir) as drops:
         report(drops.recover())
+        check_address(config.bind)
         gunicorn.http.wsgi.Response = BareResponse
-        Server(replace(config, bind=bind or config.bind), keyring).run()
+        # It would read four times as far ahead as the forms do, and copy the rest each time.
+        gunicorn.http.unreader.SocketUnreader.max_body_chunk = READ
+        Server(config, keyring).run()
+
+
+def check_address(bind: str) -> None:
+    """Raises ConfigError if the server cannot listen there; gunicorn would try for five seconds first."""
+    try:
+        address = gunicorn.util.parse_address(bind)
+        if isinstance(address, tuple):
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            with socket.socket(family) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "that is not ADDRESS:PORT or unix:/PATH"
+        raise ConfigError(f"The server cannot listen on {bind}: {reason}.") from None
 
 
 def report(recovery: Recovery) -> None:

@@ -7,10 +7,7 @@ overwritten; and what a transaction needs aside is held in memory.
 from pathlib import Path
 from typing import Any
 
-import alembic.command
-from alembic.config import Config as AlembicConfig
-from alembic.util.exc import CommandError
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
@@ -45,18 +42,40 @@ def migrate(engine: Engine) -> None:
 
     Raises StoreError if it was made by a newer leakdrop, or cannot be read or written.
     """
+    try:
+        if _revision(engine) != _newest_revision():
+            _upgrade(engine)
+    except DatabaseError as error:
+        raise StoreError(f"The database {engine.url.database} cannot be used: {error.orig}.") from None
+
+
+def _revision(engine: Engine) -> str | None:
+    """The migration that the database is at."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _newest_revision() -> str:
+    """The last migration: their files' names begin with their numbers."""
+    return max(path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("*.py"))
+
+
+def _upgrade(engine: Engine) -> None:
+    # Here, since a server that has nothing to migrate need not hold Alembic in memory.
+    import alembic.command
+    from alembic.config import Config as AlembicConfig
+    from alembic.util.exc import CommandError
+
     config = AlembicConfig()
     config.set_main_option("script_location", str(migrations_folder()))
-    # Migrations are named here, not read from a path of the operator's.
     config.set_main_option("path_separator", "os")
-    path = engine.url.database
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
     except CommandError:
         raise StoreError(
-            f"{path} was made by a newer leakdrop: install that version again, or a newer one."
+            f"{engine.url.database} was made by a newer leakdrop: install that version again, or a newer one."
         ) from None
-    except DatabaseError as error:
-        raise StoreError(f"The database {path} cannot be used: {error.orig}.") from None

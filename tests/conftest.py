@@ -1,0 +1,89 @@
+"""Fixtures for all tests: keys made from labels, sites that really serve, programs that may be missing."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from leakdrop.envelope.keys import KeyPair
+from tests.keys import label_key_pair, public_key_file
+from tests.media import Recordings, make_recordings
+from tests.site import Site, make_test_site
+
+INSTALL = {
+    "curl": "curl",
+    "ffmpeg": "ffmpeg",
+    "espeak-ng": "espeak-ng",
+    "exiftool": "libimage-exiftool-perl",
+    "strace": "strace",
+    "unshare": "util-linux",
+    "firefox-esr": "firefox-esr",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*programs): skip with the line that installs what is missing")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        programs = [program for mark in item.iter_markers("needs") for program in mark.args]
+        missing = [program for program in programs if not shutil.which(program)]
+        if missing:
+            packages = " ".join(INSTALL[program] for program in missing)
+            item.add_marker(pytest.mark.skip(reason=f"to run it: apt-get install {packages}"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """LEAKDROP_NO_SKIPS=1 makes a skip fail: there everything is installed, and all of it must run."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get("LEAKDROP_NO_SKIPS") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+
+
+@pytest.fixture
+def start_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Makes and starts sites: start_site(no_script_sealing=False). They end with the test."""
+    sites: list[Site] = []
+
+    def start(**config: object) -> Site:
+        site = make_test_site(tmp_path / f"site{len(sites)}", [public_key_file("alice")], **config)
+        sites.append(site)
+        site.start()
+        return site
+
+    yield start
+    for site in sites:
+        site.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = make_test_site(tmp_path_factory.mktemp("shared") / "site", [public_key_file("alice")])
+    site.start()
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    """A running site whose only key is Alice's, without drops and with an empty log."""
+    for path in shared_site.envelopes():
+        path.unlink()
+    shared_site.log.write_text("")
+    return shared_site
+
+
+@pytest.fixture
+def alice() -> KeyPair:
+    return label_key_pair("alice")
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
+    """Real files, as a source's phone would make them."""
+    return make_recordings(tmp_path_factory.mktemp("recordings"))

@@ -1,0 +1,142 @@
+"""The pages, and the headers of every answer: the same for everybody, nothing to be recognised by."""
+
+import datetime
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from leakdrop.config import parse_config
+from leakdrop.envelope.keyfile import parse_public_keys
+from leakdrop.intake.pages import Pages
+from leakdrop.keyring import Keyring
+from tests.keys import public_key_file
+from tests.site import run
+
+PATHS = ["/", "/key", "/key/all.pub", "/key/alice.pub", "/nothing-here", "/submit"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_answer_has_the_protecting_headers_and_no_telling_ones(site, path):
+    _, _, headers = site.get(path)
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    telling = {"date", "server", "etag", "last-modified", "set-cookie", "vary", "expires"}
+    assert telling.isdisjoint(name.lower() for name in headers)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_answer_is_the_same_whoever_asks(site, path):
+    plain = site.get(path)
+    marked = site.get(
+        path + "?campaign=1",
+        **{
+            "User-Agent": "Odd/1.0",
+            "Accept-Language": "ur",
+            "Cookie": "a=b",
+            "Referer": "http://example.org/",
+        },
+    )
+    assert plain == marked
+
+
+def test_the_style_may_be_kept_for_ever_and_is_found_by_its_hash(site):
+    path = re.search(r'href="(/static/style-[0-9a-f]{16}\.css)"', site.get("/")[1].decode())[1]
+    status, style, headers = site.get(path)
+    assert status == 200
+    assert b"body" in style
+    assert "immutable" in headers["Cache-Control"]
+
+
+def test_pages_ask_nothing_of_other_sites_and_hold_no_inline_style_or_script(site):
+    for path in ("/", "/key", "/nothing-here"):
+        page = site.get(path)[1].decode()
+        assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page)
+        assert not re.search(r"<script|<style| style=| on[a-z]+=", page)
+
+
+def test_the_fingerprint_is_shown_in_groups_of_four(site, alice):
+    page = site.get("/key")[1].decode()
+    groups = re.findall(r"<span>([0-9a-f]{4})</span>", page)
+    assert "".join(groups) == alice.public.fingerprint
+
+
+def test_the_key_can_be_downloaded_and_used(site, alice):
+    for path in ("/key/all.pub", "/key/alice.pub"):
+        assert [file.key for file in parse_public_keys(site.get(path)[1])] == [alice.public]
+
+
+def test_unknown_pages_and_methods_are_answered_plainly(site):
+    assert site.get("/nothing-here")[0] == 404
+    assert site.request("POST", "/", b"x")[0] == 405
+    assert site.get("/submit")[0] == 404
+    assert site.request("DELETE", "/key", b"")[0] == 405
+
+
+def test_head_answers_as_get_without_a_body(site):
+    status, body, _ = site.request("HEAD", "/")
+    assert (status, body) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"NONSENSE \x00\xff\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nBad Header: canary-7f3a\r\n\r\n",
+        b"POST /submit HTTP/1.1\r\nContent-Length: canary-7f3a\r\n\r\n",
+    ],
+    ids=["no-http", "odd-version", "long-line", "bad-header", "bad-length"],
+)
+def test_what_is_not_http_is_refused_and_not_logged(site, request_bytes):
+    with socket.create_connection(("127.0.0.1", site.port), 30) as connection:
+        connection.sendall(request_bytes)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 5")
+    assert not re.search(rb"(?im)^(server|date):", answer)
+    assert site.log.read_text() == ""
+
+
+def test_use_and_misuse_leave_the_log_empty(site):
+    site.get("/")
+    site.send(("message", "hello"), headers={"User-Agent": "canary-7f3a"})
+    site.send(("nonsense", "canary-7f3a"))
+    site.request("POST", "/submit", b"canary-7f3a", {"Content-Type": "text/canary-7f3a"})
+    site.get("/canary-7f3a")
+    assert site.log.read_text() == ""
+
+
+def test_a_key_leaves_the_pages_on_the_day_after_its_last():
+    last = datetime.date(2026, 12, 31)
+    keyring = Keyring((public_key_file("alice"), public_key_file("bob", last)))
+    config = parse_config({"organisation": "O", "keys_dir": "k", "data_dir": "d"}, Path("/"))
+    pages = Pages(config, keyring)
+    assert b"bob" in pages.find("/key", last).body
+    assert pages.find("/key/bob.pub", last) is not None
+    tomorrow = last + datetime.timedelta(days=1)
+    assert b"bob" not in pages.find("/key", tomorrow).body
+    assert pages.find("/key/bob.pub", tomorrow) is None
+
+
+def test_a_name_of_the_operators_choice_cannot_change_the_page():
+    config = parse_config(
+        {"organisation": "<script>alert(1)</script>", "keys_dir": "k", "data_dir": "d"},
+        Path("/"),
+    )
+    page = Pages(config, Keyring((public_key_file("alice"),))).find("/", datetime.date(2026, 1, 1)).body
+    assert b"<script>" not in page
+
+
+@pytest.mark.needs("curl")
+def test_a_form_of_curl_is_taken(site, alice, tmp_path):
+    (tmp_path / "a.txt").write_text("by curl")
+    done = run("curl", "-s", "-o", tmp_path / "page", "-w", "%{http_code}", "-F", "message=hello", "-F",
+               f"files=@{tmp_path / 'a.txt'}", f"{site.url}submit")  # fmt: skip
+    assert done.stdout == "200"
+    envelope = site.open_only(alice)
+    assert (envelope.index.message, envelope.read_file(0)) == ("hello", b"by curl")

@@ -1,0 +1,301 @@
+"""Drops in a real SQLite and on a real disk: durable, without order, and whole after every crash."""
+
+import datetime
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from leakdrop.envelope.header import read_header
+from leakdrop.envelope.opening import open_envelope
+from leakdrop.envelope.sealing import seal
+from leakdrop.errors import NoRoomError, StoreError
+from leakdrop.store.drops import Drop, Drops, iso_week
+from tests.keys import label_key_pair
+from tests.site import PATIENCE, run, temporary_mount
+
+SMALL = 300_000  # room for the smallest envelope
+
+
+@pytest.fixture
+def drops(tmp_path):
+    with Drops(tmp_path / "data") as drops:
+        yield drops
+
+
+def drop_message(drops: Drops, message: str = "hello") -> Drop:
+    with drops.receive(SMALL) as incoming:
+        seal([label_key_pair("alice").public], incoming, sealed="server", message=message)
+        return drops.keep(incoming)
+
+
+def read_message(path: Path) -> str:
+    with path.open("rb") as file:
+        return open_envelope(file, [label_key_pair("alice")]).index.message
+
+
+def query(drops: Drops, statement: str) -> list[tuple]:
+    connection = sqlite3.connect(drops.layout.database)
+    try:
+        return connection.execute(statement).fetchall()
+    finally:
+        connection.close()
+
+
+def test_a_kept_envelope_is_listed_and_opens(drops):
+    drop = drop_message(drops, "what I saw")
+    assert drops.all() == [drop]
+    assert read_message(drops.path(drop)) == "what I saw"
+    assert list(drops.layout.incoming.iterdir()) == []
+
+
+def test_an_envelope_that_is_not_kept_leaves_nothing(drops):
+    with drops.receive(SMALL) as incoming:
+        incoming.write(b"half of an envelope")
+    assert drops.all() == []
+    assert list(drops.layout.incoming.iterdir()) == []
+
+
+def test_files_and_folders_carry_no_time_of_writing(drops):
+    drop = drop_message(drops)
+    layout = drops.layout
+    for path in (drops.path(drop), layout.drops, layout.incoming, layout.database, layout.root):
+        assert path.stat().st_mtime_ns == path.stat().st_atime_ns == 0, path
+
+
+def test_everything_is_for_this_user_alone(drops):
+    drop = drop_message(drops)
+    assert drops.path(drop).stat().st_mode & 0o777 == 0o600
+    for folder in (drops.layout.root, drops.layout.drops, drops.layout.incoming):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_name_of_a_drop_is_not_that_of_the_file_it_came_in(drops):
+    with drops.receive(SMALL) as incoming:
+        seal([label_key_pair("alice").public], incoming, sealed="server")
+        assert drops.keep(incoming).name != incoming.name
+
+
+def test_no_table_has_rowids_and_there_is_no_write_ahead_log(drops):
+    drop_message(drops)
+    tables = query(drops, "SELECT name, sql FROM sqlite_master WHERE type = 'table'")
+    assert {name for name, _ in tables} == {"drops", "alembic_version"}
+    assert all("WITHOUT ROWID" in sql for _, sql in tables)
+    assert query(drops, "PRAGMA journal_mode") == [("delete",)]
+    assert sorted(path.name for path in drops.layout.root.iterdir()) == [
+        "drops",
+        "incoming",
+        "leakdrop.sqlite",
+    ]
+
+
+def test_a_row_holds_name_size_and_week_and_nothing_else(drops):
+    drop = drop_message(drops)
+    assert query(drops, "SELECT * FROM drops") == [(drop.name, drop.size, drop.week)]
+
+
+def test_rows_lie_in_the_order_of_their_names_in_the_database_file(drops):
+    """SQLite puts a new cell below those before it, which would tell the order of arrival."""
+    names = [drop_message(drops).name for _ in range(12)]
+    raw = drops.layout.database.read_bytes()
+    lying = sorted(names, key=lambda name: raw.rfind(name.encode()), reverse=True)
+    assert names != sorted(names)
+    assert lying == sorted(names)
+
+
+def test_secure_delete_and_full_synchronisation_are_on(drops):
+    with drops.engine.connect() as connection:
+        pragma = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("secure_delete", "synchronous", "temp_store")
+        }
+    assert pragma == {"secure_delete": 1, "synchronous": 2, "temp_store": 2}
+
+
+@pytest.mark.parametrize(
+    ("day", "week"), [((2026, 11, 22), "2026-W47"), ((2027, 1, 3), "2026-W53"), ((2027, 1, 4), "2027-W01")]
+)
+def test_weeks_are_iso_weeks(day, week):
+    assert iso_week(datetime.date(*day)) == week
+
+
+def test_a_file_without_a_row_is_listed_even_before_the_next_start(drops):
+    drop = drop_message(drops)
+    query_delete(drops)
+    assert [found.name for found in drops.all()] == [drop.name]
+
+
+def query_delete(drops: Drops) -> None:
+    connection = sqlite3.connect(drops.layout.database)
+    with connection:
+        connection.execute("DELETE FROM drops")
+    connection.close()
+
+
+def test_a_file_without_a_row_gets_one_at_the_next_start(drops):
+    drop = drop_message(drops)
+    query_delete(drops)
+    assert drops.recover().listed == (drop.name,)
+    assert query(drops, "SELECT name, size FROM drops") == [(drop.name, drop.size)]
+
+
+def test_a_row_without_a_file_is_removed_at_the_next_start(drops):
+    drops.path(drop_message(drops)).unlink()
+    drops.recover()
+    assert query(drops, "SELECT * FROM drops") == []
+
+
+def test_what_can_never_become_a_drop_is_removed_at_the_next_start(drops):
+    (drops.layout.incoming / "00.part").write_bytes(b"half")
+    assert drops.recover().removed == ("00.part",)
+    assert list(drops.layout.incoming.iterdir()) == []
+
+
+def test_a_foreign_file_is_named_and_left_alone(drops):
+    foreign = drops.layout.drops / f"{'0' * 32}.envelope"
+    foreign.write_bytes(b"not an envelope")
+    assert drops.recover().foreign == (foreign.name,)
+    assert drops.all() == []
+    assert foreign.exists()
+
+
+def test_a_drop_survives_a_database_that_is_locked(drops, monkeypatch):
+    monkeypatch.setattr(drops, "engine", without_patience(drops))
+    other = sqlite3.connect(drops.layout.database, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with drops.receive(SMALL) as incoming:
+        seal([label_key_pair("alice").public], incoming, sealed="server")
+        drop = drops.keep(incoming)
+    other.execute("ROLLBACK")
+    other.close()
+    assert drops.recover().listed == (drop.name,)
+
+
+def without_patience(drops: Drops):
+    """The same database, by connections that do not wait for a lock."""
+    return create_engine(
+        f"sqlite:///{drops.layout.database}", poolclass=NullPool, connect_args={"timeout": 0}
+    )
+
+
+def test_the_reserve_is_kept_free(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    with Drops(tmp_path / "data", reserve_bytes=free * 2) as drops, pytest.raises(NoRoomError):
+        drop_message(drops)
+
+
+def test_room_is_kept_for_what_others_have_announced(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    with Drops(tmp_path / "data") as drops, drops.receive(free - 2 * SMALL):
+        with pytest.raises(NoRoomError), drops.receive(free // 2):
+            pass
+        assert len(list(drops.layout.incoming.iterdir())) == 1
+
+
+def test_more_than_was_announced_is_refused(drops):
+    with drops.receive(10) as incoming, pytest.raises(NoRoomError):
+        incoming.write(bytes(11))
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+    if not temporary_mount(tmp_path / "small", "2M"):
+        pytest.skip("to run it: be root, who can mount a small file system")
+    try:
+        with Drops(tmp_path / "small" / "data") as drops:
+            kept = drop_message(drops)
+            with drops.receive(1_000_000) as incoming:
+                (tmp_path / "small" / "other").write_bytes(bytes(900_000))
+                with pytest.raises(NoRoomError):
+                    incoming.write(bytes(1_000_000))
+            assert drops.all() == [kept]
+            assert list(drops.layout.incoming.iterdir()) == []
+    finally:
+        run("umount", tmp_path / "small")
+
+
+def test_a_read_only_data_folder_is_told(tmp_path):
+    if not temporary_mount(tmp_path / "small", "2M"):
+        pytest.skip("to run it: be root, who can mount a small file system")
+    try:
+        run("mount", "-o", "remount,ro", tmp_path / "small")
+        with pytest.raises(StoreError, match=r"cannot be made|read-only"):
+            Drops(tmp_path / "small" / "data")
+    finally:
+        run("umount", tmp_path / "small")
+
+
+def test_a_database_of_a_newer_version_is_told_and_not_touched(tmp_path):
+    Drops(tmp_path).close()
+    connection = sqlite3.connect(tmp_path / "leakdrop.sqlite")
+    with connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    before = (tmp_path / "leakdrop.sqlite").read_bytes()
+    with pytest.raises(StoreError, match="newer leakdrop"):
+        Drops(tmp_path)
+    assert (tmp_path / "leakdrop.sqlite").read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path):
+    Drops(tmp_path).close()
+    (tmp_path / "leakdrop.sqlite").write_bytes(b"this is not a database" * 1000)
+    with pytest.raises(StoreError, match="cannot be used"):
+        Drops(tmp_path)
+
+
+# Writes drops without end, and tells of each one as soon as it is kept.
+WRITER = """
+import sys
+from pathlib import Path
+from leakdrop.envelope.sealing import seal
+from leakdrop.store.drops import Drops
+from tests.keys import label_key_pair
+drops = Drops(Path(sys.argv[1]))
+drops.recover()
+key = label_key_pair("alice").public
+for number in range(10_000):
+    with drops.receive(300_000) as incoming:
+        seal([key], incoming, sealed="server", message=str(number))
+        print(drops.keep(incoming).name, flush=True)
+"""
+
+
+def test_after_a_kill_at_any_moment_every_acknowledged_drop_is_whole_and_nothing_else_is_left(tmp_path):
+    chance = random.Random(20261122)
+    acknowledged: list[str] = []
+    for _ in range(8):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, tmp_path],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        wanted = len(acknowledged) + chance.randint(1, 12)
+        while len(acknowledged) < wanted:
+            acknowledged.append(writer.stdout.readline().strip())
+        # Somewhere within the next drop.
+        for _ in range(chance.randrange(200_000)):
+            pass
+        os.kill(writer.pid, signal.SIGKILL)
+        acknowledged += writer.stdout.read().split()
+        writer.wait(PATIENCE)
+        writer.stdout.close()
+    with Drops(tmp_path) as drops:
+        drops.recover()
+        names = {drop.name for drop in drops.all()}
+        assert names.issuperset(acknowledged)
+        assert {name for (name,) in query(drops, "SELECT name FROM drops")} == names
+        assert len(list(drops.layout.drops.iterdir())) == len(names)
+        assert list(drops.layout.incoming.iterdir()) == []
+        for drop in drops.all():
+            with drops.path(drop).open("rb") as file:
+                read_header(file, drop.size)
+                open_envelope(file, [label_key_pair("alice")]).check()
