@@ -28,6 +28,7 @@ class Config:
     no_script_sealing: bool = True
     largest_plaintext_bytes: int = 63 * 2**26  # its envelope still fits on a FAT32 stick
     disk_reserve_bytes: int = 512 * MIB
+    unfinished_bytes: int = 16 * 1024 * MIB
     threads: int = 64
     submissions_at_once: int = 48
     silence_seconds: int = 120
@@ -43,6 +44,7 @@ _WHAT: dict[type, str] = {str: "a text in quotation marks", bool: "true or false
 _BOUNDS = {
     "largest_plaintext_bytes": (MIB, 2**40),
     "disk_reserve_bytes": (0, 2**50),
+    "unfinished_bytes": (MIB, 2**50),
     "threads": (2, 1024),
     "submissions_at_once": (1, 1023),
     "silence_seconds": (1, 3600),

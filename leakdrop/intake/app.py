@@ -1,25 +1,24 @@
-"""Which address leads where. A view reads, calls one thing and answers.
+"""The WSGI application of one organisation, and what becomes of errors."""
 
-Nothing here may touch `request.form` or `request.files`; `forms` says why.
-"""
-
-import datetime
 import logging
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, request
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from leakdrop.config import Config
 from leakdrop.intake.limits import Slots
-from leakdrop.intake.noscript import Desk, take_form
-from leakdrop.intake.pages import Page, Pages
+from leakdrop.intake.noscript import Desk
+from leakdrop.intake.pages import Pages
 from leakdrop.intake.privacy import keep_little
 from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.intake.uploads import Dock
+from leakdrop.intake.views import Site, answer_refusal, site, today
 from leakdrop.keyring import Keyring
 from leakdrop.store.drops import Drops
+from leakdrop.store.uploads import Uploads
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -28,69 +27,38 @@ BY_STATUS = {404: Refusal.NOT_FOUND, 405: Refusal.WRONG_METHOD}
 log = logging.getLogger("leakdrop")
 
 
-def today() -> datetime.date:
-    return datetime.datetime.now(datetime.UTC).date()
-
-
 def create_app(config: Config, keyring: Keyring, drops: Drops) -> "WSGIApplication":
-    """The site of one organisation."""
+    """The site. A template that is wrong stops it here, not a visitor later."""
     app = Flask("leakdrop", static_folder=None)
     pages = Pages(config, keyring)
-    slots = Slots(config.submissions_at_once)
-
-    def answer(page: Page) -> Response:
-        response = Response(page.body, page.status, content_type=page.media_type)
-        response.headers["Cache-Control"] = page.cache
-        return response
-
-    def show(path: str = "") -> Response:
-        page = pages.find(f"/{path}", today())
-        if page is None:
-            raise Refused(Refusal.NOT_FOUND)
-        return answer(page)
-
-    def submit() -> Response:
-        desk = Desk(
-            drops,
-            keyring.recipients(today()),
-            keyring.key_ids,
-            config.largest_plaintext_bytes,
-            config.no_script_sealing,
-        )
-        with slots.take():
-            take_form(
-                request.environ["wsgi.input"], request.content_type or "", request.content_length or 0, desk
-            )
-        return answer(pages.arrived(today()))
-
-    def refuse_early() -> None:
-        if request.method in ("GET", "HEAD"):
-            # A link on the organisation's own web site leads here from another site, and may.
-            return
-        if request.headers.get("Sec-Fetch-Site") == "cross-site":
-            raise Refused(Refusal.CROSS_SITE)
-        if request.content_length is None:
-            raise Refused(Refusal.NO_LENGTH)
-
-    def refuse(error: Refused) -> Response:
-        return answer(pages.refusal(error.refusal, today()))
-
-    def refuse_http(error: HTTPException) -> Response:
-        return answer(pages.refusal(BY_STATUS.get(error.code or 0, Refusal.BAD_FORM), today()))
-
-    def fault(error: Exception) -> Response:
-        log.error("%s", describe_fault(error))
-        return answer(pages.refusal(Refusal.FAULT, today()))
-
-    app.add_url_rule("/", view_func=show, endpoint="home")
-    app.add_url_rule("/<path:path>", view_func=show, endpoint="page")
-    app.add_url_rule("/submit", view_func=submit, methods=["POST"])
-    app.before_request(refuse_early)
+    pages.find("/", today())
+    uploads = Uploads(drops, config.unfinished_bytes)
+    uploads.recover(today())
+    app.extensions["leakdrop"] = Site(
+        keyring,
+        pages,
+        Slots(config.submissions_at_once),
+        Desk(drops, keyring.key_ids, config.largest_plaintext_bytes, config.no_script_sealing),
+        Dock(uploads, keyring.key_ids, config.largest_plaintext_bytes),
+    )
+    app.register_blueprint(site)
     app.register_error_handler(Refused, refuse)
     app.register_error_handler(HTTPException, refuse_http)
     app.register_error_handler(Exception, fault)
-    pages.find("/", today())  # a template that is wrong stops the start, not a visitor
     return keep_little(app.wsgi_app)
+
+
+def refuse(error: Refused) -> Response:
+    return answer_refusal(error.refusal, error.status)
+
+
+def refuse_http(error: HTTPException) -> Response:
+    return answer_refusal(BY_STATUS.get(error.code or 0, Refusal.BAD_FORM))
+
+
+def fault(error: Exception) -> Response:
+    log.error("%s", describe_fault(error))
+    return answer_refusal(Refusal.FAULT)
 
 
 def describe_fault(error: BaseException) -> str:

@@ -6,21 +6,14 @@ nothing here may touch `request.form` or `request.files`: parts go from the conn
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from multipart import MultipartError, PushMultipartParser, parse_options_header
 
+from leakdrop.intake.bodies import Stream, read_body
 from leakdrop.intake.refusals import Refusal, Refused
 
-READ = 256 * 1024
 # Names far beyond what an index holds are shortened, not refused.
 MAX_HEADER = 64 * 1024
-
-
-class Stream(Protocol):
-    """The body of a request."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ def read_parts(stream: Stream, boundary: str, length: int) -> Iterator[Part | by
             max_header_size=MAX_HEADER,
             header_charset="latin-1",
         )
-        for piece in _read(stream, length):
+        for piece in read_body(stream, length):
             for event in parser.parse(piece):
                 if isinstance(event, (bytes, bytearray)):
                     yield bytes(event)
@@ -65,19 +58,6 @@ def read_parts(stream: Stream, boundary: str, length: int) -> Iterator[Part | by
         parser.close()
     except MultipartError:
         raise Refused(Refusal.BAD_FORM) from None
-
-
-def _read(stream: Stream, length: int) -> Iterator[bytes]:
-    """All bytes of a body. A connection that was cut gives too few, or an error, and neither may pass."""
-    while length:
-        try:
-            piece = stream.read(min(READ, length))
-        except OSError:
-            piece = b""
-        if not piece:
-            raise Refused(Refusal.CUT_OFF)
-        length -= len(piece)
-        yield piece
 
 
 def _text(header: str) -> str:

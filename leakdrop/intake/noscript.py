@@ -5,10 +5,11 @@ that is the only file, without a message. Whether it will stay the only one is k
 such a file is written both ways.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from leakdrop.envelope.header import MAGIC, PREFIX, envelope_length, parse_header, plaintext_length
+from leakdrop.envelope.header import MAGIC, envelope_length, parse_header, plaintext_length
 from leakdrop.envelope.index import (
     MAX_KIND,
     MAX_MESSAGE,
@@ -20,8 +21,9 @@ from leakdrop.envelope.index import (
 )
 from leakdrop.envelope.keys import PublicKey
 from leakdrop.envelope.sealing import Sealer
-from leakdrop.errors import EnvelopeError, Kind, NoRoomError, SubmissionError
-from leakdrop.intake.forms import Part, Stream, read_boundary, read_parts
+from leakdrop.errors import EnvelopeError, NoRoomError, SubmissionError
+from leakdrop.intake.bodies import Stream, check_head
+from leakdrop.intake.forms import Part, read_boundary, read_parts
 from leakdrop.intake.refusals import Refusal, Refused, refusal_for
 from leakdrop.store.drops import Drop, Drops, Incoming
 
@@ -33,10 +35,9 @@ MAX_FIELD = {"kind": 4 * 1024, "message": 2 * MAX_MESSAGE}
 
 @dataclass(frozen=True)
 class Desk:
-    """What a submission meets: where drops go, to whom they are sealed, and what is taken."""
+    """What a submission meets: where drops go, which keys an envelope may name, what is taken."""
 
     drops: Drops
-    recipients: tuple[PublicKey, ...]
     key_ids: frozenset[bytes]
     largest_plaintext: int
     sealing: bool
@@ -45,8 +46,10 @@ class Desk:
         return envelope_length(key_count, self.largest_plaintext)
 
 
-def take_form(stream: Stream, content_type: str, length: int, desk: Desk) -> Drop:
-    """Store what a form of `length` bytes brings, and return the drop.
+def take_form(
+    stream: Stream, content_type: str, length: int, recipients: Sequence[PublicKey], desk: Desk
+) -> Drop:
+    """Store what a form of `length` bytes brings, sealed to the recipients, and return the drop.
 
     Raises Refused; then nothing of it is left.
     """
@@ -55,7 +58,7 @@ def take_form(stream: Stream, content_type: str, length: int, desk: Desk) -> Dro
         raise Refused(Refusal.TOO_LARGE)
     with ExitStack() as files:
         try:
-            arrival = Arrival(desk, length) if desk.sealing else SealedArrival(desk, length)
+            arrival = Arrival(desk, recipients, length) if desk.sealing else SealedArrival(desk, length)
             files.callback(arrival.close)
             for item in read_parts(stream, boundary, length):
                 if isinstance(item, Part):
@@ -93,13 +96,11 @@ class Candidate:
     def _check_head(self) -> None:
         """Begin to write when the header is there and all its keys are ours. Before that, nothing is."""
         try:
-            header = parse_header(bytes(self._head))
-        except EnvelopeError as error:
-            may_go_on = error.kind == Kind.CUT_HEADER or len(self._head) < PREFIX
-            self._refusal = None if may_go_on else refusal_for(error.kind)
+            header = check_head(bytes(self._head), self._desk.key_ids)
+        except Refused as refused:
+            self._refusal = refused.refusal
             return
-        if not self._desk.key_ids.issuperset(header.key_ids):
-            self._refusal = Refusal.FOREIGN_KEY
+        if header is None:
             return
         self._header_length = len(header)
         self._incoming = self._files.enter_context(self._desk.drops.receive(self._announced))
@@ -128,13 +129,14 @@ class Candidate:
 class Arrival:
     """A form that is sealed while it arrives."""
 
-    def __init__(self, desk: Desk, length: int) -> None:
+    def __init__(self, desk: Desk, recipients: Sequence[PublicKey], length: int) -> None:
         self._desk = desk
         self._length = length
+        self._largest = desk.largest_envelope(len(recipients))
         self._files = ExitStack()
-        announced = envelope_length(len(desk.recipients), length + SLACK)
+        announced = envelope_length(len(recipients), length + SLACK)
         self._incoming = self._files.enter_context(desk.drops.receive(announced))
-        self._sealer = Sealer(desk.recipients, self._incoming)
+        self._sealer = Sealer(recipients, self._incoming)
         self._fields: dict[str, bytearray] = {}
         self._field: str | None = None  # the field that bytes go to; None: a file
         self._unnamed: Part | None = None  # an empty file field sends one, without a byte
@@ -205,7 +207,7 @@ class Arrival:
             self._sealer.finish("server", clip(clean_text(self._text("kind")), MAX_KIND), message)
         except SubmissionError:
             raise Refused(Refusal.TOO_MANY_FILES) from None
-        if self._incoming.written > self._desk.largest_envelope(len(self._desk.recipients)):
+        if self._incoming.written > self._largest:
             raise Refused(Refusal.TOO_LARGE)
         return self._incoming
 

@@ -4,7 +4,10 @@ A WSGI middleware in front of Flask. What is not in the lists below — addresse
 cookies, referrer, query — cannot be logged, stored or leaked by anything behind it.
 """
 
+import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ KEPT = frozenset(
         "wsgi.run_once",
     }
 )
+# A function that ends the request.
+HANG_UP = "leakdrop.hang_up"
 # WSGI asks for these; they say nothing of the visitor.
 CONSTANT = {"SCRIPT_NAME": "", "QUERY_STRING": "", "SERVER_NAME": "leakdrop", "SERVER_PORT": "80"}
 
@@ -64,9 +69,17 @@ def keep_little(application: "WSGIApplication") -> "WSGIApplication":
 
     def wrapped(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         kept = {key: value for key, value in environ.items() if key in KEPT} | CONSTANT
+        kept[HANG_UP] = partial(_hang_up, environ.get("gunicorn.socket"))
         return application(kept, _wrap(start_response))
 
     return wrapped
+
+
+def _hang_up(connection: socket.socket | None) -> None:
+    """End a request from another thread: whoever reads its body gets no more."""
+    if connection:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def _wrap(start_response: "StartResponse") -> Callable[..., Any]:

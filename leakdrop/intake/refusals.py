@@ -69,6 +69,16 @@ class Refusal(Enum):
     CUT_HEADER = (400, "Cut off", f"{SENTENCES[Kind.CUT_HEADER]} {_NOTHING_KEPT} Then send it again.")
     STANZA_ORDER = (400, "Damaged", f"{SENTENCES[Kind.STANZA_ORDER]} {_NOTHING_KEPT} Seal your files again.")
     BAD_LENGTH = (400, "Cut off", f"{SENTENCES[Kind.BAD_LENGTH]} {_NOTHING_KEPT} Then send it again.")
+    UNKNOWN_UPLOAD = (404, "No such upload", "This upload was ended, or it is too long ago. Start anew.")
+    WRONG_OFFSET = (
+        409,
+        "Wrong offset",
+        "These bytes do not follow those that are there. Ask for the offset.",
+    )
+    TOO_MUCH = (413, "Too much", "This is more than was announced for this upload.")
+    NOT_TUS = (412, "Other protocol", "This address speaks tus 1.0.0.")
+    NOT_BYTES = (415, "Not bytes of an upload", "The Content-Type must be application/offset+octet-stream.")
+    BAD_NUMBER = (400, "Not a number", "A header that must be a whole number is not one.")
     CROSS_SITE = (
         403,
         "Sent from another site",
@@ -102,9 +112,10 @@ class Refusal(Enum):
 class Refused(LeakdropError):
     """A request is refused."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, status: int | None = None) -> None:
         super().__init__(refusal.text)
         self.refusal = refusal
+        self.status = status or refusal.status
 
 
 def refusal_for(kind: Kind) -> Refusal:

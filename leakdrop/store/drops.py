@@ -132,16 +132,19 @@ class Drops:
     ) -> None:
         self.close()
 
+    def has_room(self, length: int) -> bool:
+        """Whether `length` bytes fit above the reserve, beside all that the open forms may still write."""
+        outstanding = sum(other.announced - other.written for other in tuple(self._open))
+        return free_bytes(self.layout.root) - outstanding - length >= self._reserve
+
     @contextmanager
     def receive(self, announced: int) -> Iterator[Incoming]:
         """A file for an envelope of at most `announced` bytes, removed again unless it is kept.
 
-        Raises NoRoomError if that many bytes do not fit above the reserve, beside all that others
-        may still write.
+        Raises NoRoomError if that many bytes do not fit above the reserve.
         """
         with self._lock:
-            outstanding = sum(other.announced - other.written for other in self._open)
-            if free_bytes(self.layout.incoming) - outstanding - announced < self._reserve:
+            if not self.has_room(announced):
                 raise NoRoomError
             incoming = Incoming(self.layout.part(secrets.token_hex(NAME_BYTES)), announced)
             self._open.add(incoming)
@@ -157,8 +160,12 @@ class Drops:
     def keep(self, incoming: Incoming) -> Drop:
         """Make an envelope a drop. When this returns, it survives a crash at any moment."""
         incoming.sync()
-        drop = Drop(secrets.token_hex(NAME_BYTES), incoming.written, this_week())
-        incoming.path.rename(self.layout.drop(drop.name))
+        return self.adopt(incoming.path, incoming.written)
+
+    def adopt(self, path: Path, size: int) -> Drop:
+        """Make a durable file of `size` bytes a drop, under a new name."""
+        drop = Drop(secrets.token_hex(NAME_BYTES), size, this_week())
+        path.rename(self.layout.drop(drop.name))
         sync_folder(self.layout.drops)
         # The file is the truth: a database that is locked or full costs the row, which `recover` writes.
         with suppress(DatabaseError):
@@ -215,9 +222,9 @@ class Drops:
     def _list(self, drops: list[Drop]) -> None:
         with Session(self.engine) as session, session.begin():
             session.add_all(DropRow(name=drop.name, size=drop.size, week=drop.week) for drop in drops)
-        self._forget_order()
+        self.forget_order()
 
-    def _forget_order(self) -> None:
+    def forget_order(self) -> None:
         """Lay the rows anew, in the order of their names: a page keeps them as they came.
 
         A database that is in use, or a full disk, only puts this off until the next drop.

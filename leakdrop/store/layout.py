@@ -34,6 +34,10 @@ class Layout:
         return self.root / "incoming"
 
     @property
+    def uploads(self) -> Path:
+        return self.root / "uploads"
+
+    @property
     def database(self) -> Path:
         return self.root / "leakdrop.sqlite"
 
@@ -43,10 +47,13 @@ class Layout:
     def part(self, name: str) -> Path:
         return self.incoming / f"{name}{PART}"
 
+    def upload(self, upload_id: str) -> Path:
+        return self.uploads / f"{upload_id}{PART}"
+
     def make(self) -> None:
         """Make the folders that are missing, for this user alone. Raises StoreError."""
         try:
-            for folder in (self.root, self.drops, self.incoming):
+            for folder in (self.root, self.drops, self.incoming, self.uploads):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"The data folder {self.root} cannot be made: {error.strerror}.") from None

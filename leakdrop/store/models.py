@@ -17,3 +17,17 @@ class DropRow(Base):
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
     week: Mapped[str] = mapped_column(String(8))
+
+
+class UploadRow(Base):
+    """One upload: its id (32 hex digits), its envelope's length in bytes, the day (2026-11-24) it expires.
+
+    A finished one stays for a day, without a link to its drop, so that a lost last answer can be asked for.
+    """
+
+    __tablename__ = "uploads"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    length: Mapped[int] = mapped_column(BigInteger)
+    expires: Mapped[str] = mapped_column(String(10))

@@ -1,0 +1,171 @@
+"""The views: each reads, checks, calls one thing and answers.
+
+Nothing here may touch `request.form` or `request.files`; `forms` says why.
+"""
+
+import datetime
+import re
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, current_app, request
+from werkzeug.http import http_date
+
+from leakdrop.intake import noscript, uploads
+from leakdrop.intake.limits import Slots
+from leakdrop.intake.pages import TEXT, Page, Pages
+from leakdrop.intake.privacy import HANG_UP
+from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.keyring import Keyring
+from leakdrop.store.uploads import Upload
+
+site = Blueprint("site", __name__)
+UPLOADS = "/uploads"
+TUS = "Tus-Resumable"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the views work with."""
+
+    keyring: Keyring
+    pages: Pages
+    slots: Slots
+    desk: noscript.Desk
+    dock: uploads.Dock
+
+
+def here() -> Site:
+    found: Site = current_app.extensions["leakdrop"]
+    return found
+
+
+def today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+def answer(page: Page) -> Response:
+    response = Response(page.body, page.status, content_type=page.media_type)
+    response.headers["Cache-Control"] = page.cache
+    return response
+
+
+def answer_tus(status: int, **headers: object) -> Response:
+    response = Response(status=status, headers={TUS: uploads.VERSION})
+    for name, value in headers.items():
+        response.headers[name.replace("_", "-")] = str(value)
+    return response
+
+
+def answer_refusal(refusal: Refusal, status: int | None = None) -> Response:
+    """A page for people; for the script, which shows its own words, a line of text."""
+    if not request.path.startswith(UPLOADS):
+        return answer(here().pages.refusal(refusal, today()))
+    response = answer_tus(status or refusal.status)
+    response.set_data(f"{refusal.title}. {refusal.text}\n")
+    response.content_type = TEXT
+    if refusal is Refusal.NOT_TUS:
+        response.headers["Tus-Version"] = uploads.VERSION
+    return response
+
+
+@site.before_app_request
+def refuse_early() -> None:
+    """Refuse what no view should see."""
+    if request.method in ("GET", "HEAD"):
+        # A link on the organisation's own web site leads here from another site, and may.
+        return
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise Refused(Refusal.CROSS_SITE)
+    if "Transfer-Encoding" in request.headers:
+        raise Refused(Refusal.NO_LENGTH)
+
+
+def body_length() -> int:
+    """How many bytes the request brings. Raises Refused if it does not say."""
+    if request.content_length is None:
+        raise Refused(Refusal.NO_LENGTH)
+    return request.content_length
+
+
+@site.get("/")
+@site.get("/<path:path>")
+def show(path: str = "") -> Response:
+    page = here().pages.find(f"/{path}", today())
+    if page is None:
+        raise Refused(Refusal.NOT_FOUND)
+    return answer(page)
+
+
+@site.post("/submit")
+def submit() -> Response:
+    length = body_length()
+    with here().slots.take():
+        recipients = here().keyring.recipients(today())
+        stream = request.environ["wsgi.input"]
+        noscript.take_form(stream, request.content_type or "", length, recipients, here().desk)
+    return answer(here().pages.arrived(today()))
+
+
+@site.route(UPLOADS, methods=["OPTIONS"], provide_automatic_options=False)
+@site.route(f"{UPLOADS}/<upload_id>", methods=["OPTIONS"], provide_automatic_options=False)
+def tell_tus(upload_id: str = "") -> Response:
+    return answer_tus(
+        204,
+        Tus_Version=uploads.VERSION,
+        Tus_Extension=uploads.EXTENSIONS,
+        Tus_Max_Size=uploads.largest_envelope(here().dock),
+    )
+
+
+@site.post(UPLOADS)
+def create_upload() -> Response:
+    check_tus()
+    upload = uploads.create(here().dock, number("Upload-Length"), today())
+    return answer_tus(201, Location=f"{UPLOADS}/{upload.id}", Upload_Expires=expiry(upload))
+
+
+@site.route(f"{UPLOADS}/<upload_id>", methods=["HEAD"], provide_automatic_options=False)
+def find_upload(upload_id: str) -> Response:
+    check_tus()
+    upload = uploads.find(here().dock, upload_id)
+    return answer_tus(
+        200, Upload_Offset=upload.offset, Upload_Length=upload.length, Upload_Expires=expiry(upload)
+    )
+
+
+@site.patch(f"{UPLOADS}/<upload_id>")
+def append_to_upload(upload_id: str) -> Response:
+    check_tus()
+    if request.content_type != uploads.MEDIA_TYPE:
+        raise Refused(Refusal.NOT_BYTES)
+    offset, length = number("Upload-Offset"), body_length()
+    with here().slots.take():
+        stream, hang_up = request.environ["wsgi.input"], request.environ[HANG_UP]
+        upload = uploads.append(here().dock, upload_id, offset, stream, length, today(), hang_up)
+    return answer_tus(204, Upload_Offset=upload.offset, Upload_Expires=expiry(upload))
+
+
+@site.delete(f"{UPLOADS}/<upload_id>")
+def end_upload(upload_id: str) -> Response:
+    check_tus()
+    uploads.end(here().dock, upload_id)
+    return answer_tus(204)
+
+
+def check_tus() -> None:
+    """Raises Refused if the request is of another version of the protocol (tus 1.0, "Tus-Resumable")."""
+    if request.headers.get(TUS) != uploads.VERSION:
+        raise Refused(Refusal.NOT_TUS)
+
+
+def number(header: str) -> int:
+    """A header that is a whole number of bytes. Raises Refused."""
+    value = request.headers.get(header, "")
+    if not re.fullmatch("[0-9]{1,16}", value, re.ASCII):
+        raise Refused(Refusal.BAD_NUMBER)
+    return int(value)
+
+
+def expiry(upload: Upload) -> str:
+    """The midnight at which an upload is forgotten, as an HTTP date."""
+    return http_date(datetime.datetime.combine(upload.expires, datetime.time(), datetime.UTC))

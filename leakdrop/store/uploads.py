@@ -1,0 +1,278 @@
+"""Envelopes that come in piece by piece, through lost circuits and restarts.
+
+    data/uploads/<32 hex>.part     the bytes so far
+
+The part is the truth: its size is the offset. A row whose part is gone belongs to an upload that is finished:
+the part is made before the row, becomes the drop by a rename, and outlives the row when it is thrown away.
+
+A newer request takes an upload over from an older one, which may hang in a dead circuit: it waits for no
+more than the write that the older one is in, and what that one had written is kept and counted.
+"""
+
+import datetime
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from leakdrop.errors import LeakdropError, NoRoomError
+from leakdrop.store.drops import NAME_BYTES, Drop, Drops
+from leakdrop.store.layout import PART, create_private, forget_times, is_full, sync_folder
+from leakdrop.store.models import UploadRow
+
+# Kept as days, since a time of day would tell when somebody was here: so up to a day longer.
+UNFINISHED = datetime.timedelta(days=3)  # from midnight: 48 to 72 hours
+FINISHED = datetime.timedelta(days=2)  # 24 to 48 hours
+
+
+class UnknownUploadError(LeakdropError):
+    """There is no such upload: it has expired, or was ended."""
+
+
+class OffsetError(LeakdropError):
+    """These bytes do not follow those that are there: ask for the offset."""
+
+
+class TakenOverError(LeakdropError):
+    """A newer request has taken this upload over."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An upload: id (32 hex digits), its envelope's length, how many bytes are durable, its last day."""
+
+    id: str
+    length: int
+    offset: int
+    expires: datetime.date
+
+    @property
+    def is_finished(self) -> bool:
+        return self.offset == self.length
+
+
+@dataclass(eq=False)
+class Holder:
+    """A request that has an upload in its hands."""
+
+    hang_up: Callable[[], object]
+    is_lost: bool = False
+
+
+@dataclass(eq=False)
+class Claim:
+    """Who has an upload in its hands. The lock is held while bytes are written, and never while they come."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    holder: Holder | None = None
+
+
+class Writing:
+    """An upload that a request appends to."""
+
+    def __init__(self, upload: Upload, path: Path, claim: Claim, holder: Holder) -> None:
+        self.upload = upload
+        self._path = path
+        self._claim = claim
+        self._holder = holder
+        self._file = path.open("ab", buffering=0)
+        self.offset = upload.offset
+
+    def read_head(self, size: int) -> bytes:
+        """The first bytes that are there, `size` at most."""
+        with self._path.open("rb") as file:
+            return file.read(size)
+
+    def write(self, piece: bytes) -> None:
+        """Append bytes. Raises TakenOverError, and NoRoomError when the disk is full."""
+        with self.hold():
+            rest = memoryview(piece)
+            try:
+                while rest:
+                    size = self._file.write(rest)
+                    self.offset += size
+                    rest = rest[size:]
+            except OSError as error:
+                if is_full(error):
+                    raise NoRoomError from None
+                raise
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Nobody takes the upload over meanwhile. Raises TakenOverError if somebody has."""
+        with self._claim.lock:
+            if self._holder.is_lost:
+                raise TakenOverError
+            yield
+
+    def sync(self) -> None:
+        """Make the bytes durable, and the part's times say nothing."""
+        os.utime(self._file.fileno(), ns=(0, 0))
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Uploads:
+    """The uploads of a data folder, whose drops they become."""
+
+    def __init__(self, drops: Drops, largest_unfinished: int) -> None:
+        self._drops = drops
+        self._layout = drops.layout
+        self._engine = drops.engine
+        self._largest_unfinished = largest_unfinished
+        self._claims: dict[str, Claim] = {}
+        self._lock = threading.Lock()
+        self._expired_on: datetime.date | None = None
+
+    def create(self, length: int, today: datetime.date) -> Upload:
+        """A new upload for an envelope of `length` bytes.
+
+        Raises NoRoomError if it does not fit above the reserve, or too much is unfinished already.
+        """
+        self._expire_once(today)
+        unfinished = sum(path.stat().st_size for path in self._layout.uploads.glob(f"*{PART}"))
+        if not self._drops.has_room(length) or unfinished + length > self._largest_unfinished:
+            raise NoRoomError
+        upload = Upload(secrets.token_hex(NAME_BYTES), length, 0, today + UNFINISHED)
+        create_private(self._layout.upload(upload.id)).close()
+        sync_folder(self._layout.uploads)
+        with Session(self._engine) as session, session.begin():
+            session.add(UploadRow(id=upload.id, length=length, expires=upload.expires.isoformat()))
+        self._drops.forget_order()
+        return upload
+
+    def find(self, upload_id: str) -> Upload:
+        """An upload with the bytes that are durable; an older request that holds it is stopped.
+
+        Raises UnknownUploadError.
+        """
+        row = self._row(upload_id)
+        with self._take(upload_id, Holder(lambda: None)) as claim, claim.lock:
+            return self._measure(row)
+
+    @contextmanager
+    def append(
+        self, upload_id: str, offset: int, today: datetime.date, hang_up: Callable[[], object]
+    ) -> Iterator[Writing]:
+        """Append to an upload at `offset`, which must be its own. What was written is durable afterwards.
+
+        `hang_up` ends the request when a newer one comes. Raises UnknownUploadError, OffsetError,
+        TakenOverError and NoRoomError; all that was written before that is kept, too.
+        """
+        row = self._row(upload_id)
+        holder = Holder(hang_up)
+        with self._take(upload_id, holder) as claim:
+            with claim.lock:
+                upload = self._measure(row)
+                if offset != upload.offset or upload.is_finished:
+                    raise OffsetError
+                writing = Writing(upload, self._layout.upload(upload_id), claim, holder)
+            try:
+                yield writing
+            finally:
+                writing.sync()
+                writing.close()
+                is_finished = writing.offset == upload.length
+                expires = today + (FINISHED if is_finished else UNFINISHED)
+                self._extend(row, expires)
+                writing.upload = replace(upload, offset=writing.offset, expires=expires)
+
+    def finish(self, writing: Writing, today: datetime.date) -> Drop:
+        """Make an upload that is whole a drop. Raises TakenOverError."""
+        with writing.hold():
+            writing.sync()
+            drop = self._drops.adopt(self._layout.upload(writing.upload.id), writing.upload.length)
+            forget_times(self._layout.uploads)
+            return drop
+
+    def end(self, upload_id: str) -> None:
+        """Throw an upload away, or forget that it was finished. Raises UnknownUploadError."""
+        self._row(upload_id)
+        with self._take(upload_id, Holder(lambda: None)) as claim, claim.lock:
+            self._forget([upload_id])
+
+    def expire(self, today: datetime.date) -> int:
+        """Forget what has expired, and return how many uploads."""
+        with Session(self._engine) as session:
+            query = select(UploadRow.id).where(UploadRow.expires <= today.isoformat())
+            expired = list(session.scalars(query))
+        self._forget(expired)
+        return len(expired)
+
+    def recover(self, today: datetime.date) -> None:
+        """After a crash: remove parts without a row, which nobody was told of, and what has expired."""
+        self.expire(today)
+        with Session(self._engine) as session:
+            known = set(session.scalars(select(UploadRow.id)))
+        for path in self._layout.uploads.iterdir():
+            if path.name.removesuffix(PART) not in known:
+                path.unlink()
+        forget_times(self._layout.uploads)
+
+    def _row(self, upload_id: str) -> UploadRow:
+        with Session(self._engine) as session:
+            row = session.get(UploadRow, upload_id)
+        if row is None:
+            raise UnknownUploadError
+        return row
+
+    def _measure(self, row: UploadRow) -> Upload:
+        """An upload as it is now. Only under its claim's lock: bytes that were written become durable."""
+        expires = datetime.date.fromisoformat(row.expires)
+        try:
+            with self._layout.upload(row.id).open("rb") as file:
+                os.fsync(file.fileno())
+                return Upload(row.id, row.length, os.fstat(file.fileno()).st_size, expires)
+        except FileNotFoundError:
+            # Finished, or ended while this request came in: then the row is gone, too.
+            self._row(row.id)
+            return Upload(row.id, row.length, row.length, expires)
+
+    @contextmanager
+    def _take(self, upload_id: str, holder: Holder) -> Iterator[Claim]:
+        """Hold an upload, and stop whoever held it before."""
+        with self._lock:
+            claim = self._claims.setdefault(upload_id, Claim())
+            older, claim.holder = claim.holder, holder
+        if older:
+            with claim.lock:
+                older.is_lost = True
+            older.hang_up()
+        try:
+            yield claim
+        finally:
+            with self._lock:
+                if claim.holder is holder:
+                    claim.holder = None
+                    self._claims.pop(upload_id, None)
+
+    def _extend(self, row: UploadRow, expires: datetime.date) -> None:
+        """Put an upload's last day off; a write for each day, not for each request."""
+        if row.expires == expires.isoformat():
+            return
+        with Session(self._engine) as session, session.begin():
+            session.execute(
+                update(UploadRow).where(UploadRow.id == row.id).values(expires=expires.isoformat())
+            )
+
+    def _expire_once(self, today: datetime.date) -> None:
+        if self._expired_on != today:
+            self._expired_on = today
+            self.expire(today)
+
+    def _forget(self, upload_ids: list[str]) -> None:
+        with Session(self._engine) as session, session.begin():
+            for upload_id in upload_ids:
+                session.execute(delete(UploadRow).where(UploadRow.id == upload_id))
+        for upload_id in upload_ids:
+            path = self._layout.upload(upload_id)
+            # Removing a large file takes long, and nobody need wait for it: a crash leaves it to `recover`.
+            threading.Thread(target=path.unlink, kwargs={"missing_ok": True}).start()
