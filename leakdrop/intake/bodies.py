@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Protocol
 
-from leakdrop.envelope.header import MAGIC, PREFIX, Header, parse_header, parse_prefix
+from leakdrop.envelope.header import MAGIC, PREFIX, Header, parse_header
 from leakdrop.errors import EnvelopeError, Kind
 from leakdrop.intake.refusals import Refusal, Refused, refusal_for
 
@@ -41,20 +41,12 @@ def check_head(head: bytes, key_ids: Collection[bytes]) -> Header | None:
     if MAGIC.startswith(head):
         return None
     try:
-        header = parse_header(head)
+        # What is missing of the prefix cannot be wrong yet.
+        header = parse_header(head.ljust(PREFIX, b"\1"))
     except EnvelopeError as error:
-        if error.kind == Kind.CUT_HEADER or (len(head) < PREFIX and _may_go_on(head)):
+        if error.kind == Kind.CUT_HEADER:
             return None
         raise Refused(refusal_for(error.kind)) from None
     if not set(key_ids).issuperset(header.key_ids):
         raise Refused(Refusal.FOREIGN_KEY)
     return header
-
-
-def _may_go_on(head: bytes) -> bool:
-    """Whether a head that is too short for a prefix begins as one does."""
-    try:
-        parse_prefix(head.ljust(PREFIX, b"\1"))
-    except EnvelopeError:
-        return False
-    return True
