@@ -22,7 +22,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from leakdrop.config import Config
 from leakdrop.errors import ConfigError
 from leakdrop.intake.app import create_app, describe_fault
-from leakdrop.intake.forms import READ
+from leakdrop.intake.bodies import READ
 from leakdrop.keyring import Keyring, load_keyring
 from leakdrop.store.drops import Drops, Recovery
 from leakdrop.store.layout import Layout, lock

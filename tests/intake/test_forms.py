@@ -1,4 +1,4 @@
-"""The parser of forms and the form's intake, on any bytes: an envelope or a refusal, and nothing left over."""
+"""The parser of forms and what is behind it, on any bytes: an envelope or a refusal, and nothing left over."""
 
 import datetime
 import io
@@ -91,7 +91,7 @@ def test_any_content_type_has_a_boundary_or_is_refused(content_type):
             assert read_boundary(candidate)
         except Refused as error:
             refusal = error.refusal
-            assert refusal is Refusal.NOT_A_FORM  # noqa: PT017 - most texts are refused, not all
+            assert refusal is Refusal.NOT_A_FORM
 
 
 def test_a_connection_that_breaks_is_refused_wherever_it_breaks():
