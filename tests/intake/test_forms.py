@@ -1,4 +1,4 @@
-"""The parser of forms and what is behind it, on any bytes: an envelope or a refusal, and nothing left over."""
+"""The parser of forms and what is behind it, on any bytes: an envelope or a refusal, nothing left over."""
 
 import datetime
 import io

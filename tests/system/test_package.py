@@ -24,10 +24,13 @@ def installed(tmp_path_factory):
     return folder / "lib"
 
 
-def run_installed(installed: Path, module: str, *words: object, cwd: Path):
-    return run(
-        sys.executable, "-m", module, *words, cwd=cwd, env={**os.environ, "PYTHONPATH": str(installed)}
-    )
+def run_installed(installed: Path, program: str, *words: object, cwd: Path):
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    return run(sys.executable, "-c", program, *words, cwd=cwd, env=environment)
+
+
+def command(module: str) -> str:
+    return f"import sys; from {module} import main; sys.exit(main())"
 
 
 def test_a_site_is_made_by_what_was_installed(installed, tmp_path):
