@@ -100,6 +100,11 @@ def human_size(size: int) -> str:
     return f"{scaled / 1024:.1f} TiB"
 
 
+def show_number(number: int) -> str:
+    """A number as people write it: 10,000."""
+    return f"{number:,}"
+
+
 def count(number: int, noun: str) -> str:
     """A number with its noun: 1 file, 2 files, 10,000 files."""
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,306 @@
+"""The verb `extract`: each envelope becomes a folder, whole and checked or not at all.
+
+    DIR/<stem>/             the envelope's file name without “.envelope”
+        <files>             under safe names, no two alike
+        message.txt         the message, exactly
+        manifest.json       the claimed names and types; sizes, sums, keys
+
+It is written as DIR/.<stem>.partial-<random>/ and renamed when every byte of the envelope, its padding too,
+has been checked. What is there already is left as it is, so an extraction that was stopped can be repeated.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from leakdrop.envelope.index import Index
+from leakdrop.envelope.opening import Envelope
+from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, UsageError
+from leakdrop.review.inbox import (
+    ENDING,
+    EnvelopeFile,
+    Inbox,
+    Item,
+    look_at,
+    open_inbox,
+    open_item,
+    read_all,
+)
+from leakdrop.review.keys import KeyOptions, KeySet
+from leakdrop.review.listing import Findings, describe_inbox, describe_refusal
+from leakdrop.review.names import safe_name, safe_names
+from leakdrop.review.places import refuse_file_system_of
+from leakdrop.seal.files import PRIVATE_FOLDER, check_room, create_file, naming, sync_folder
+from leakdrop.terminal import Progress, count, encode_json, human_size, note, say, show_number, warn
+
+MESSAGE_NAME, MANIFEST_NAME = "message.txt", "manifest.json"
+FORMAT = "leakdrop extract 1"
+BLOCK = 4096  # bytes: what a file takes on a disk is a multiple of it
+PER_FILE = 2 * BLOCK  # bytes: a file's part of the folder and of the manifest
+
+
+@dataclass(frozen=True)
+class Job:
+    """An envelope to extract: the length of its padded plaintext, and the room that it takes, in bytes."""
+
+    item: Item
+    length: int
+    room: int
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """An envelope that was extracted: its folder, and what stands in the manifest there."""
+
+    item: Item
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def is_as_listed(self) -> bool:
+        """Whether it has the sum that bundle.json names, if that names one."""
+        return self.manifest["envelope"]["listed_sha256"] in (None, self.manifest["envelope"]["sha256"])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of each envelope; it grows while they are extracted."""
+
+    skipped: tuple[Item, ...]
+    extracted: list[Extracted] = field(default_factory=list)
+    refused: list[tuple[Item, LeakdropError]] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.refused and all(done.is_as_listed for done in self.extracted)
+
+
+def extract(
+    path: Path, destination: Path, options: KeyOptions, *, here: bool = False, as_json: bool = False
+) -> int:
+    """Extract a bundle's envelopes, or one; 1 if one could not be or the bundle is not complete, else 0.
+
+    Raises UsageError (the destination is on the bundle's file system, or holds that envelope already),
+    NoRoomError, BundleError, KeyFileError, PassphraseError and OSError.
+    """
+    inbox = open_inbox(path)
+    if inbox.bundle and not here:
+        refuse_file_system_of(inbox.bundle, destination)
+    skipped = _find_extracted(inbox, destination)
+    keys = options.open()
+    outcome, findings = Outcome(skipped), Findings(keys)
+    before = set(skipped)
+    jobs = _plan([item for item in inbox.items if item not in before], keys, outcome, findings)
+    check_room(destination, sum(job.room for job in jobs), f"Extracting {count(len(jobs), 'envelope')}")
+    destination.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+    _tell_leftovers(destination)
+    try:
+        _work(jobs, keys, destination, outcome)
+    finally:
+        # When the work is stopped, too: what has been extracted stays.
+        _report(inbox, destination, outcome, as_json=as_json)
+    code = findings.conclude(inbox)
+    return code if outcome.is_clean else 1
+
+
+def get_stem(item: Item) -> str:
+    """The name of an envelope's folder."""
+    return safe_name(item.name.removesuffix(ENDING))
+
+
+def _find_extracted(inbox: Inbox, destination: Path) -> tuple[Item, ...]:
+    """Those that have been extracted before. Raises UsageError if that is the only one asked for."""
+    found = tuple(item for item in inbox.items if os.path.lexists(destination / get_stem(item)))
+    if found and inbox.path != inbox.bundle:
+        raise UsageError(
+            f"{destination / get_stem(found[0])} exists already, and nothing is overwritten: "
+            "choose another place with -o."
+        )
+    return found
+
+
+def _plan(items: Sequence[Item], keys: KeySet, outcome: Outcome, findings: Findings) -> list[Job]:
+    """The envelopes that open, and the room that they take; the others are noted in `outcome`."""
+    jobs = []
+    with Progress(len(items), "Opening", show=show_number) as progress:
+        for item in items:
+            sight = look_at(item, keys.pairs)
+            findings.add(sight)
+            if sight.refusal:
+                outcome.refused.append((item, sight.refusal))
+            elif sight.index:
+                jobs.append(Job(item, sight.length, _measure_room(sight.index)))
+            progress(1)
+    return jobs
+
+
+def _measure_room(index: Index) -> int:
+    """How many bytes the folder of an envelope takes on a disk, at most."""
+    sizes = [len(index.message.encode()), *(file.size for file in index.files)]
+    return sum(-(-size // BLOCK) * BLOCK + PER_FILE for size in sizes) + PER_FILE
+
+
+def _tell_leftovers(destination: Path) -> None:
+    for path in sorted(destination.glob(".*.partial-*")):
+        note(f"{path} is left over from an extraction that was cut off: remove it.")
+
+
+def _work(jobs: Sequence[Job], keys: KeySet, destination: Path, outcome: Outcome) -> None:
+    """Extract each; one that is refused stops no other."""
+    with Progress(sum(job.length for job in jobs), "Extracting") as progress:
+        for job in jobs:
+            try:
+                outcome.extracted.append(extract_item(job.item, keys, destination, progress))
+            except (EnvelopeError, BundleError) as refusal:
+                outcome.refused.append((job.item, refusal))
+
+
+def extract_item(
+    item: Item, keys: KeySet, destination: Path, progress: Callable[[int], object] = lambda size: None
+) -> Extracted:
+    """Extract one envelope into a new folder in `destination`.
+
+    Raises EnvelopeError (any kind), BundleError and OSError; then nothing is left of it.
+    """
+    stem = get_stem(item)
+    with (
+        _partial_folder(destination, stem) as partial,
+        open_item(item, keys.pairs) as (source, envelope),
+    ):
+        names = safe_names([file.name for file in envelope.index.files], (MESSAGE_NAME, MANIFEST_NAME))
+        sums = _write_files(envelope, source, [partial / name for name in names], progress)
+        manifest = _describe(item, envelope, source, keys, list(zip(names, sums, strict=True)))
+        _write(partial / MESSAGE_NAME, envelope.index.message)
+        _write(partial / MANIFEST_NAME, encode_json(manifest, ascii_only=False) + "\n")
+        sync_folder(partial)
+        partial.rename(destination / stem)
+    sync_folder(destination)
+    return Extracted(item, destination / stem, manifest)
+
+
+@contextmanager
+def _partial_folder(destination: Path, stem: str) -> Iterator[Path]:
+    """A folder for what is not finished, which is gone if it never gets finished."""
+    partial = destination / f".{stem}.partial-{secrets.token_hex(8)}"
+    partial.mkdir(PRIVATE_FOLDER)
+    try:
+        with naming(destination / stem, instead_of=partial):
+            yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        if partial.exists():
+            warn(f"{partial} could not be removed, and holds what was opened: remove it.")
+        raise
+
+
+def _write_files(
+    envelope: Envelope, source: EnvelopeFile, paths: Sequence[Path], progress: Callable[[int], object]
+) -> list[str]:
+    """Write all files; return their SHA-256 sums in hex. Raises EnvelopeError, BundleError and OSError."""
+    sums = []
+    for number, pieces in groupby(read_all(envelope, source, progress), key=itemgetter(0)):
+        digest = hashlib.sha256()
+        with create_file(paths[number]) as file:
+            for _, piece in pieces:
+                file.write(piece)
+                digest.update(piece)
+        sums.append(digest.hexdigest())
+    return sums
+
+
+def _write(path: Path, text: str) -> None:
+    with create_file(path) as file:
+        file.write(text.encode())
+
+
+def _describe(
+    item: Item, envelope: Envelope, source: EnvelopeFile, keys: KeySet, written: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """The manifest. What `claims` holds is what whoever sealed the envelope says."""
+    index, (size, sha256) = envelope.index, source.finish_sum()
+    key_ids = envelope.header.key_ids
+    message = index.message.encode()
+    return {
+        "format": FORMAT,
+        "envelope": {
+            "name": item.name,
+            "copies": item.copies,
+            "week": item.week or None,
+            "size": size,
+            "sha256": sha256,
+            "listed_sha256": item.entry.sha256 if item.entry else None,
+        },
+        "opened_with": envelope.key.public.key_id.hex(),
+        "key_ids": [key_id.hex() for key_id in key_ids],
+        "unknown_key_ids": [key_id.hex() for key_id in keys.find_unknown(key_ids)],
+        "claims": {"sealed": index.sealed, "kind": index.kind},
+        "reply_to": {
+            "mailbox": index.reply_to.mailbox.hex(),
+            "fingerprint": index.reply_to.key.fingerprint,
+        }
+        if index.reply_to
+        else None,
+        "message": {
+            "file": MESSAGE_NAME,
+            "size": len(message),
+            "sha256": hashlib.sha256(message).hexdigest(),
+        },
+        "files": [
+            {"file": name, "name": file.name, "type": file.type, "size": file.size, "sha256": sum_}
+            for (name, sum_), file in zip(written, index.files, strict=True)
+        ],
+    }
+
+
+def _report(inbox: Inbox, destination: Path, outcome: Outcome, *, as_json: bool) -> None:
+    """What was done, on standard output; what was not, on standard error."""
+    for item, refusal in outcome.refused:
+        warn(f"{item.short_name} was not extracted. {refusal}")
+    for done in outcome.extracted:
+        if not done.is_as_listed:
+            warn(f"{done.item.short_name} opens, but has another SHA-256 than bundle.json says.")
+    if outcome.skipped:
+        number = count(len(outcome.skipped), "envelope")
+        note(f"{number} had been extracted into {destination} before: left as it was.")
+    if as_json:
+        say(encode_json(_describe_outcome(inbox, destination, outcome)))
+    else:
+        for done in outcome.extracted:
+            _say_extracted(done)
+
+
+def _say_extracted(done: Extracted) -> None:
+    files = done.manifest["files"]
+    what = count(len(files), "file") + (" and a message" if done.manifest["message"]["size"] else "")
+    size = human_size(sum(file["size"] for file in files) + done.manifest["message"]["size"])
+    say(f"{done.item.short_name}: {what}, {size}, in {done.folder}")
+    say(f"  SHA-256 of the envelope: {done.manifest['envelope']['sha256']}")
+
+
+def _describe_outcome(inbox: Inbox, destination: Path, outcome: Outcome) -> dict[str, Any]:
+    return {
+        **describe_inbox(inbox),
+        "destination": str(destination),
+        "extracted": [
+            {
+                "name": done.item.name,
+                "copies": done.item.copies,
+                "folder": str(done.folder),
+                "sha256": done.manifest["envelope"]["sha256"],
+                "as_listed": done.is_as_listed,
+                "unknown_key_ids": done.manifest["unknown_key_ids"],
+                "file_count": len(done.manifest["files"]),
+            }
+            for done in outcome.extracted
+        ],
+        "skipped": [item.name for item in outcome.skipped],
+        "refused": [{"name": item.name, **describe_refusal(refusal)} for item, refusal in outcome.refused],
+    }

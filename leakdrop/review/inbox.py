@@ -1,0 +1,212 @@
+"""A bundle or one envelope, as a reviewer gets it, and what opening each envelope tells.
+
+Listing opens a header, the last chunk and the index, and no more. Extracting reads an envelope once from
+its first byte to its last: what is summed is what was opened.
+"""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+
+from leakdrop.bundle import (
+    LIST_NAME,
+    BundleEntry,
+    Comparison,
+    compare,
+    compute_sha256,
+    load_bundle,
+    open_regular,
+    reading,
+)
+from leakdrop.envelope.header import read_header
+from leakdrop.envelope.index import Index
+from leakdrop.envelope.keys import KeyPair
+from leakdrop.envelope.opening import TRAILER, Envelope, open_envelope
+from leakdrop.errors import BundleError, EnvelopeError, Kind, LeakdropError
+from leakdrop.terminal import Progress
+
+ENDING = ".envelope"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One envelope: where it lies, what bundle.json says of it, and the names of its equals in the bundle."""
+
+    path: Path
+    entry: BundleEntry | None = None
+    copies: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def short_name(self) -> str:
+        """The first 8 hex digits of a bundle's random name; a lone envelope's name as it is."""
+        return self.name[:8] if self.entry else self.name
+
+    @property
+    def week(self) -> str:
+        return self.entry.week if self.entry else ""
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """What there is to review. `bundle` is the folder that goes back to the server, if any."""
+
+    path: Path
+    bundle: Path | None
+    items: tuple[Item, ...]
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What opening an envelope tells without reading its files. Either it is open, or it was refused.
+
+    `size` is that of the envelope in bytes, `length` that of the padded plaintext. The key ids (16 bytes
+    each) are the header's, if it has one.
+    """
+
+    item: Item
+    size: int
+    key_ids: tuple[bytes, ...] = ()
+    length: int = 0
+    index: Index | None = None
+    opened_with: KeyPair | None = None
+    refusal: LeakdropError | None = None
+
+
+class EnvelopeFile:
+    """An envelope's file: read at any offset, and summed as it is read in order. Raises BundleError."""
+
+    def __init__(self, path: Path, file: BufferedReader) -> None:
+        self._path, self._file = path, file
+        self._digest = hashlib.sha256()
+        self._summed = 0
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        with reading(self._path):
+            return self._file.seek(offset, whence)
+
+    def read(self, size: int = -1, /) -> bytes:
+        with reading(self._path):
+            return self._file.read(size)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        with reading(self._path):
+            position = self._file.tell()
+            size = self._file.readinto(buffer)
+        if self._summed and position == self._summed:
+            self._digest.update(buffer[:size])
+            self._summed += size
+        return size
+
+    def begin_sum(self, head: bytes) -> None:
+        """Sum the envelope's first bytes, which were read before; what follows is summed as it is read."""
+        self._digest.update(head)
+        self._summed = len(head)
+
+    def finish_sum(self) -> tuple[int, str]:
+        """How many bytes were summed, and their SHA-256 in hex."""
+        return self._summed, self._digest.hexdigest()
+
+
+def open_inbox(path: Path) -> Inbox:
+    """The envelopes of a bundle, equal ones folded, or one envelope. Raises BundleError and OSError."""
+    if not path.is_dir():
+        folder = path.resolve(strict=True).parent
+        bundle = folder if (folder / LIST_NAME).exists() else None
+        return Inbox(path, bundle, (Item(path),), Comparison((), (), ()))
+    entries = load_bundle(path)
+    comparison = compare(path, entries)
+    there = [entry for entry in entries.entries if entry.name not in comparison.missing]
+    return Inbox(path, path, tuple(_fold_equals(path, there)), comparison)
+
+
+def _fold_equals(folder: Path, entries: Sequence[BundleEntry]) -> Iterator[Item]:
+    """The envelopes in order, those that equal an earlier one left out and named with it.
+
+    bundle.json is not signed, so a sum in it hides nothing until the file has been summed too. Files whose
+    sums differ there are not summed: that would read the whole stick, and an equal shown twice does no harm.
+    """
+    times = Counter((entry.size, entry.sha256) for entry in entries)
+    doubtful = [entry for entry in entries if times[entry.size, entry.sha256] > 1]
+    with Progress(sum(entry.size for entry in doubtful), "Comparing") as progress:
+        equal = {entry.name for entry in doubtful if _is_as_listed(folder, entry, progress)}
+    groups: dict[str, list[BundleEntry]] = defaultdict(list)
+    for entry in entries:
+        groups[entry.sha256 if entry.name in equal else entry.name].append(entry)
+    for first, *others in groups.values():
+        yield Item(folder / first.name, first, tuple(entry.name for entry in others))
+
+
+def _is_as_listed(folder: Path, entry: BundleEntry, progress: Callable[[int], object]) -> bool:
+    try:
+        return compute_sha256(folder / entry.name, progress) == entry.sha256
+    except BundleError:
+        return False
+
+
+@contextmanager
+def open_item(item: Item, keys: Sequence[KeyPair]) -> Iterator[tuple[EnvelopeFile, Envelope]]:
+    """Open an envelope. Raises EnvelopeError (any kind but bad-padding) and BundleError."""
+    with _open_file(item) as (source, _):
+        yield source, open_envelope(source, keys)
+
+
+@contextmanager
+def _open_file(item: Item) -> Iterator[tuple[EnvelopeFile, int]]:
+    """An envelope's file, and its size in bytes. Raises BundleError."""
+    with reading(item.path):
+        # A link in a bundle could lead anywhere; one that was named by hand leads where it should.
+        file = open_regular(item.path, follow=item.entry is None)
+    with file:
+        source = EnvelopeFile(item.path, file)
+        yield source, source.seek(0, os.SEEK_END)
+
+
+def look_at(item: Item, keys: Sequence[KeyPair]) -> Sight:
+    """What opening tells. An envelope that does not open is no error here."""
+    size = 0
+    key_ids: tuple[bytes, ...] = ()
+    try:
+        with _open_file(item) as (source, size):
+            key_ids = read_header(source, size)[0].key_ids
+            envelope = open_envelope(source, keys)
+            return Sight(item, size, key_ids, envelope.length, envelope.index, envelope.key)
+    except (EnvelopeError, BundleError) as refusal:
+        return Sight(item, size, key_ids, refusal=refusal)
+
+
+def read_all(
+    envelope: Envelope, source: EnvelopeFile, progress: Callable[[int], object] = lambda size: None
+) -> Iterator[tuple[int, memoryview]]:
+    """Every byte of an envelope, once and in order, while `source` sums it.
+
+    Gives (number of the file, piece of it), for each file once at least; a piece is valid until the next is
+    asked for. Whoever stops before the end has checked nothing. Raises EnvelopeError (chunk-damaged,
+    bad-padding).
+    """
+    source.begin_sum(bytes(envelope.header))
+    number, position = 0, 0
+    for piece in envelope.body.pieces(0, envelope.length):
+        end = position + len(piece)
+        while number < len(envelope.offsets) and envelope.offsets[number] < end:
+            start = envelope.offsets[number]
+            stop = start + envelope.index.files[number].size
+            yield number, piece[max(start, position) - position : min(stop, end) - position]
+            if stop > end:
+                break
+            number += 1
+        first = max(envelope.used - TRAILER - position, 0)
+        padding = piece[first : max(envelope.length - TRAILER - position, first)].tobytes()
+        if padding.count(0) != len(padding):
+            raise EnvelopeError(Kind.BAD_PADDING)
+        position = end
+        progress(len(piece))

@@ -1,0 +1,200 @@
+"""The verbs `list` and `read`: what stands in the envelopes, without their files' bytes.
+
+What an envelope says of itself is a claim of whoever sealed it, and is shown as one.
+"""
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from leakdrop.envelope.index import Index
+from leakdrop.errors import EnvelopeError, LeakdropError
+from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_inbox
+from leakdrop.review.keys import KeyOptions, KeySet
+from leakdrop.terminal import Progress, count, encode_json, human_size, note, say, show_number, visible, warn
+
+MOST_NAMED = 5
+SEALED_WORDS = {
+    "browser": "in a browser",
+    "server": "by the server",
+    "offline": "with leakdrop-seal",
+    "review": "by a reviewer",
+}
+HEADINGS: tuple[str, ...] = ("envelope", "week", "size", "files", "message", "sealed (claim)", "kind (claim)")
+# What comes last may be written from right to left, so nothing stands behind it.
+FORM = "{:<{width}}  {:<8}  {:>10}  {:>12}  {:>18}  {:<17}  {}"
+REFUSED_FORM = "{:<{width}}  {:<8}  {:>10}  {}"
+
+
+def list_envelopes(path: Path, options: KeyOptions, *, as_json: bool = False) -> int:
+    """Print one line for each envelope; 1 if one did not open or the bundle is not complete, else 0."""
+    inbox, keys = open_inbox(path), options.open()
+    rows, records, told = [HEADINGS], [], Findings(keys)
+    with Progress(len(inbox.items), "Opening", show=show_number) as progress:
+        for sight in _look(inbox, keys, told):
+            rows.append(_make_row(sight))
+            records.append(describe(sight, keys))
+            progress(1)
+    if as_json:
+        say(encode_json({**describe_inbox(inbox), "envelopes": records}))
+    else:
+        width = max(len(row[0]) for row in rows)
+        for row in rows:
+            form = FORM if len(row) == len(HEADINGS) else REFUSED_FORM
+            say(form.format(*row, width=width).rstrip())
+    return told.conclude(inbox)
+
+
+def read_envelopes(path: Path, options: KeyOptions, *, as_json: bool = False) -> int:
+    """Print what each envelope says; 1 if one did not open or the bundle is not complete, else 0."""
+    inbox, keys = open_inbox(path), options.open()
+    records, told = [], Findings(keys)
+    for sight in _look(inbox, keys, told):
+        if as_json:
+            records.append({**describe(sight, keys), **_describe_texts(sight)})
+        else:
+            _say_envelope(sight, keys)
+    if as_json:
+        say(encode_json({**describe_inbox(inbox), "envelopes": records}))
+    return told.conclude(inbox)
+
+
+def _look(inbox: Inbox, keys: KeySet, told: "Findings") -> Iterator[Sight]:
+    for item in inbox.items:
+        sight = look_at(item, keys.pairs)
+        told.add(sight)
+        yield sight
+
+
+class Findings:
+    """What is told once, at the end: keys that nobody knows, and what is not as it should be."""
+
+    def __init__(self, keys: KeySet) -> None:
+        self._keys = keys
+        self._unknown: dict[bytes, list[str]] = defaultdict(list)
+        self._refused = 0
+
+    def add(self, sight: Sight) -> None:
+        self._refused += sight.refusal is not None
+        for key_id in self._keys.find_unknown(sight.key_ids):
+            self._unknown[key_id].append(sight.item.short_name)
+
+    def conclude(self, inbox: Inbox) -> int:
+        """Tell it, and return the exit code: 1 if an envelope was refused, is missing or has changed."""
+        tell_differences(inbox)
+        for key_id, names in sorted(self._unknown.items()):
+            verb = "is" if len(names) == 1 else "are"
+            warn(f"{enumerate_names(names)} {verb} also sealed to a key you do not know: {key_id.hex()}")
+        comparison = inbox.comparison
+        return 1 if self._refused or comparison.missing or comparison.changed else 0
+
+
+def tell_differences(inbox: Inbox) -> None:
+    """Say which files of a bundle are missing, changed or extra."""
+    comparison = inbox.comparison
+    if comparison.missing:
+        warn(f"The bundle is not complete. Missing: {enumerate_names(comparison.missing)}.")
+    if comparison.changed:
+        warn(f"Not as bundle.json says: {enumerate_names(comparison.changed)}.")
+    if comparison.extra:
+        note(f"Not named in bundle.json, and left alone: {enumerate_names(comparison.extra)}.")
+
+
+def enumerate_names(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(names[:MOST_NAMED])
+    more = len(names) - MOST_NAMED
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def describe_inbox(inbox: Inbox) -> dict[str, Any]:
+    """A bundle, for programs."""
+    comparison = inbox.comparison
+    return {
+        "path": str(inbox.path),
+        "missing": comparison.missing,
+        "changed": comparison.changed,
+        "extra": comparison.extra,
+    }
+
+
+def describe(sight: Sight, keys: KeySet) -> dict[str, Any]:
+    """An envelope without its texts, for programs."""
+    item, index = sight.item, sight.index
+    return {
+        "name": item.name,
+        "copies": item.copies,
+        "week": item.week or None,
+        "size": sight.size,
+        "listed_sha256": item.entry.sha256 if item.entry else None,
+        "key_ids": [key_id.hex() for key_id in sight.key_ids],
+        "unknown_key_ids": [key_id.hex() for key_id in keys.find_unknown(sight.key_ids)],
+        "refusal": describe_refusal(sight.refusal) if sight.refusal else None,
+        "opened_with": sight.opened_with.public.key_id.hex() if sight.opened_with else None,
+        "sealed": index.sealed if index else None,
+        "kind": index.kind if index else None,
+        "file_count": len(index.files) if index else None,
+        "message_characters": len(index.message) if index else None,
+    }
+
+
+def describe_refusal(refusal: LeakdropError) -> dict[str, Any]:
+    """Why an envelope did not open, for programs. The kind is null if its file could not be read."""
+    kind = refusal.kind.value if isinstance(refusal, EnvelopeError) else None
+    return {"kind": kind, "sentence": str(refusal)}
+
+
+def _describe_texts(sight: Sight) -> dict[str, Any]:
+    index = sight.index
+    files = (
+        [{"name": file.name, "type": file.type, "size": file.size} for file in index.files] if index else None
+    )
+    reply_to = index.reply_to.mailbox.hex() if index and index.reply_to else None
+    return {"message": index.message if index else None, "files": files, "mailbox": reply_to}
+
+
+def _make_row(sight: Sight) -> tuple[str, ...]:
+    item, index = sight.item, sight.index
+    name = visible(item.short_name) + (f" ×{len(item.copies) + 1}" if item.copies else "")
+    size = human_size(sight.size)
+    if index is None:
+        return name, item.week, size, visible(str(sight.refusal))
+    files = count(len(index.files), "file") if index.files else "no files"
+    sealed = SEALED_WORDS[index.sealed]
+    return name, item.week, size, files, _measure_message(index), sealed, visible(index.kind)
+
+
+def _measure_message(index: Index) -> str:
+    return count(len(index.message), "character") if index.message else "no message"
+
+
+def _say_envelope(sight: Sight, keys: KeySet) -> None:
+    _say_heading(sight.item, sight.size)
+    if sight.index is None or sight.opened_with is None:
+        say(f"  {sight.refusal}\n")
+        return
+    index = sight.index
+    say(f"  Opened with  {visible(keys.name_key(sight.opened_with.public.key_id))}")
+    for key_id in sight.key_ids:
+        say(f"  Sealed to    {visible(keys.name_key(key_id))}")
+    say("Whoever sealed it claims:")
+    say(f"  Sealed       {SEALED_WORDS[index.sealed]}")
+    say(f"  Kind         {visible(index.kind) or 'none'}")
+    say(f"  Replies      {'asked for' if index.reply_to else 'not asked for'}")
+    say(f"  Files        {len(index.files):,}")
+    for file in index.files:
+        say(f"    {human_size(file.size):>10}  {visible(file.type) or 'no type':<24}  {visible(file.name)}")
+    say(f"  Message      {_measure_message(index)}")
+    if index.message:
+        # Indented, so that no line of the message passes for one of ours.
+        say(textwrap.indent(visible(index.message.rstrip("\n"), newlines=True), "    "))
+    say()
+
+
+def _say_heading(item: Item, size: int) -> None:
+    week = f", {item.week}" if item.week else ""
+    say(f"Envelope {visible(item.name)} ({human_size(size)}{week})")
+    for copy in item.copies:
+        say(f"  The same again: {copy}")

@@ -1,0 +1,392 @@
+"""`extract`: whole and checked, or not at all; nowhere but where it should; and again, if it was stopped."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import time
+
+import pytest
+
+from leakdrop.bundle import load_bundle
+from leakdrop.envelope.index import FileEntry, Index, ReplyTo, encode_index
+from leakdrop.envelope.padding import PIECE, padded
+from leakdrop.envelope.sealing import SourceFile, seal
+from leakdrop.errors import EnvelopeError, Kind
+from leakdrop.review.extract import extract_item
+from leakdrop.review.inbox import Item
+from leakdrop.review.names import safe_names
+from tests.media import ARABIC
+from tests.review.inboxes import (
+    WEEK,
+    flip,
+    list_tree,
+    measure_memory,
+    seal_bytes,
+    seal_plaintext,
+    write_bundle,
+)
+from tests.review.test_names import HOSTILE
+from tests.site import BIN, PATIENCE, run, temporary_mount
+
+CHUNK = PIECE + 28
+
+
+@pytest.fixture
+def extract(review, reviewer):
+    """Runs `extract` as the reviewer."""
+    return lambda *arguments: review("extract", *arguments, *reviewer.arguments)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_files_message_and_manifest_are_written(extract, reviewer, tmp_path, elsewhere):
+    talk = os.urandom(1_000_000)
+    files = [("تسجيل.m4a", talk), ("empty", b""), ("شهادة.txt", ARABIC.encode())]
+    envelope = seal_bytes([reviewer.public], ARABIC, files, kind="WRAP training")
+    (path,) = write_bundle(tmp_path / "stick", [envelope])
+    result = extract(tmp_path / "stick", "-o", elsewhere / "out")
+    assert (result.code, result.err) == (0, "")
+    folder = elsewhere / "out" / path.stem
+    for name, content in files:
+        assert (folder / name).read_bytes() == content
+    assert (folder / "message.txt").read_text() == ARABIC
+    assert json.loads((folder / "manifest.json").read_text()) == {
+        "format": "leakdrop extract 1",
+        "envelope": {
+            "name": path.name,
+            "copies": [],
+            "week": WEEK,
+            "size": len(envelope),
+            "sha256": sha256(envelope),
+            "listed_sha256": sha256(envelope),
+        },
+        "opened_with": reviewer.public.key_id.hex(),
+        "key_ids": [reviewer.public.key_id.hex()],
+        "unknown_key_ids": [],
+        "claims": {"sealed": "browser", "kind": "WRAP training"},
+        "reply_to": None,
+        "message": {
+            "file": "message.txt",
+            "size": len(ARABIC.encode()),
+            "sha256": sha256(ARABIC.encode()),
+        },
+        "files": [
+            {"file": name, "name": name, "type": "", "size": len(content), "sha256": sha256(content)}
+            for name, content in files
+        ],
+    }
+    assert sha256(envelope) in result.out
+
+
+def test_only_the_reviewer_may_look(extract, reviewer, tmp_path, elsewhere):
+    write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], "hello", [("a", b"a")])])
+    assert extract(tmp_path / "stick", "-o", elsewhere / "out").code == 0
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in elsewhere.rglob("*") if path.is_file()}
+    folders = {stat.S_IMODE(path.stat().st_mode) for path in elsewhere.rglob("*") if path.is_dir()}
+    assert (modes, folders) == ({0o600}, {0o700})
+
+
+def test_hostile_names_stay_in_their_folder(extract, reviewer, tmp_path, elsewhere):
+    claimed = [name.replace("\ud800", "\ufffd") for name, _ in HOSTILE.values()]
+    claimed += ["manifest.json", "MESSAGE.TXT", "a", "A", "\u202e"]
+    files = [(name, str(number).encode()) for number, name in enumerate(claimed)]
+    (path,) = write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], "", files)])
+    assert extract(tmp_path / "stick", "-o", elsewhere / "out").code == 0
+    expected = [*safe_names(claimed, ("message.txt", "manifest.json")), "message.txt", "manifest.json"]
+    stem = f"out/{path.stem}"
+    assert list_tree(elsewhere) == sorted(["out", stem, *(f"{stem}/{name}" for name in expected)])
+    manifest = json.loads((elsewhere / stem / "manifest.json").read_text())
+    assert [file["name"] for file in manifest["files"]] == claimed
+    for file, (_, content) in zip(manifest["files"], files, strict=True):
+        assert (elsewhere / stem / file["file"]).read_bytes() == content
+
+
+SIZES = {
+    "nothing": [],
+    "an empty file": [0],
+    "many empty files": [0] * 50,
+    "empty files between others": [0, 5, 0, 0, PIECE, 0],
+    "a piece": [PIECE],
+    "a piece and a byte": [PIECE + 1],
+    "a batch": [4 * PIECE],
+    "files that end where batches end": [4 * PIECE, 4 * PIECE, 1],
+    "a file over many batches": [1, 20 * PIECE + 7, 1],
+    "small files in one piece": [1000] * 100,
+}
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_files_of_every_size_are_cut_out_exactly(extract, reviewer, tmp_path, sizes):
+    contents = [os.urandom(size) for size in sizes]
+    envelope = seal_bytes([reviewer.public], "m", [(str(n), content) for n, content in enumerate(contents)])
+    (tmp_path / "x.envelope").write_bytes(envelope)
+    assert extract(tmp_path / "x.envelope", "-o", tmp_path / "out").code == 0
+    assert [(tmp_path / f"out/x/{n}").read_bytes() for n in range(len(sizes))] == contents
+    manifest = json.loads((tmp_path / "out/x/manifest.json").read_text())
+    assert [file["sha256"] for file in manifest["files"]] == list(map(sha256, contents))
+    assert manifest["envelope"]["sha256"] == sha256(envelope)
+
+
+def test_an_index_over_several_pieces_is_no_padding(extract, reviewer, tmp_path):
+    (tmp_path / "x.envelope").write_bytes(seal_bytes([reviewer.public], "ش" * 500_000, [("a", b"a")]))
+    assert extract(tmp_path / "x.envelope", "-o", tmp_path / "out").code == 0
+    assert (tmp_path / "out/x/message.txt").read_text() == "ش" * 500_000
+
+
+def test_where_replies_go_is_in_the_manifest(extract, reviewer, colleague, tmp_path):
+    index = encode_index(Index("browser", "", "", (), ReplyTo(bytes(range(32)), colleague.public)))
+    zeros = bytes(PIECE - len(index) - 16)
+    plaintext = index + zeros + bytes(8) + len(index).to_bytes(8, "big")
+    (tmp_path / "x.envelope").write_bytes(seal_plaintext([reviewer.public], plaintext))
+    assert extract(tmp_path / "x.envelope", "-o", tmp_path / "out").code == 0
+    assert json.loads((tmp_path / "out/x/manifest.json").read_text())["reply_to"] == {
+        "mailbox": bytes(range(32)).hex(),
+        "fingerprint": colleague.public.fingerprint,
+    }
+
+
+def make_bad_padding(public) -> bytes:
+    """An envelope that is right but for one byte of its padding, far from its last chunk."""
+    content = os.urandom(9 * PIECE)
+    index = encode_index(Index("browser", "", "", (FileEntry("a", "", len(content)),)))
+    used = len(content) + len(index) + 16
+    zeros = bytearray(padded(used) - used)
+    zeros[0] = 1
+    trailer = len(content).to_bytes(8, "big") + len(index).to_bytes(8, "big")
+    return seal_plaintext([public], content + index + bytes(zeros) + trailer)
+
+
+def damage(public) -> dict[Kind, bytes]:
+    """Envelopes that list as if they were whole, and are not."""
+    whole = seal_bytes([public], "m", [("a", os.urandom(12 * PIECE))])
+    return {Kind.CHUNK_DAMAGED: flip(whole, 2000 + 6 * CHUNK), Kind.BAD_PADDING: make_bad_padding(public)}
+
+
+@pytest.mark.parametrize("kind", [Kind.CHUNK_DAMAGED, Kind.BAD_PADDING])
+def test_what_is_found_damaged_late_leaves_nothing(review, extract, reviewer, tmp_path, kind):
+    (tmp_path / "x.envelope").write_bytes(damage(reviewer.public)[kind])
+    assert review("list", tmp_path / "x.envelope", *reviewer.arguments).code == 0
+    result = extract(tmp_path / "x.envelope", "-o", tmp_path / "out", "--json")
+    assert result.code == 1
+    sentence = str(EnvelopeError(kind))
+    assert json.loads(result.out)["refused"] == [{"name": "x.envelope", "kind": kind, "sentence": sentence}]
+    assert result.err == f"WARNING: x.envelope was not extracted. {sentence}\n"
+    assert list_tree(tmp_path / "out") == []
+
+
+def test_a_damaged_envelope_stops_no_other(extract, reviewer, colleague, tmp_path, elsewhere):
+    good = [seal_bytes([reviewer.public], f"message {number}") for number in range(3)]
+    bad = [*damage(reviewer.public).values(), seal_bytes([colleague.public], "x"), b"cut"]
+    paths = write_bundle(tmp_path / "stick", [*good, *bad])
+    result = extract(tmp_path / "stick", "-o", elsewhere / "out")
+    assert result.code == 1
+    assert result.err.count("was not extracted") == 4
+    folders = sorted(path.name for path in (elsewhere / "out").iterdir())
+    assert folders == sorted(path.stem for path in paths[:3])
+
+
+def test_an_interruption_leaves_nothing(reviewer, tmp_path):
+    path = tmp_path / "x.envelope"
+    path.write_bytes(seal_bytes([reviewer.public], "m", [("a", os.urandom(12 * PIECE))]))
+    (tmp_path / "out").mkdir()
+    seen = []
+
+    def interrupt(size: int) -> None:
+        seen.extend(list_tree(tmp_path / "out"))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_item(Item(path), reviewer.options.open(), tmp_path / "out", interrupt)
+    assert seen[0].startswith(".x.partial-")
+    assert list_tree(tmp_path / "out") == []
+
+
+def test_nothing_has_its_name_before_all_is_checked(reviewer, tmp_path):
+    path = tmp_path / "x.envelope"
+    path.write_bytes(seal_bytes([reviewer.public], "m", [("a", os.urandom(12 * PIECE))]))
+    (tmp_path / "out").mkdir()
+    seen = []
+    keys = reviewer.options.open()
+    extract_item(Item(path), keys, tmp_path / "out", lambda size: seen.append((tmp_path / "out/x").exists()))
+    assert set(seen) == {False}
+    assert (tmp_path / "out/x").exists()
+
+
+def test_what_is_there_is_not_overwritten(extract, reviewer, tmp_path):
+    (tmp_path / "x.envelope").write_bytes(seal_bytes([reviewer.public], "m"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/x").symlink_to("nowhere")
+    result = extract(tmp_path / "x.envelope", "-o", tmp_path / "out")
+    assert (result.code, result.out) == (2, "")
+    assert f"{tmp_path}/out/x exists already, and nothing is overwritten" in result.err
+    assert list_tree(tmp_path / "out") == ["x"]
+
+
+def test_an_extraction_goes_on_where_it_stopped(extract, reviewer, tmp_path, elsewhere):
+    paths = write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], str(n)) for n in range(3)])
+    assert extract(tmp_path / "stick", "-o", elsewhere).code == 0
+    before = elsewhere / paths[0].stem / "message.txt"
+    before.write_text("mine")
+    shutil.rmtree(elsewhere / paths[1].stem)
+    result = extract(tmp_path / "stick", "-o", elsewhere, "--json")
+    assert result.code == 0
+    assert "2 envelopes had been extracted" in result.err
+    told = json.loads(result.out)
+    assert [done["name"] for done in told["extracted"]] == [paths[1].name]
+    assert told["skipped"] == sorted([paths[0].name, paths[2].name])
+    assert before.read_text() == "mine"
+
+
+def test_what_a_power_cut_left_is_told(extract, reviewer, tmp_path):
+    (tmp_path / "x.envelope").write_bytes(seal_bytes([reviewer.public], "m"))
+    left = tmp_path / "out/.y.partial-0"
+    left.mkdir(parents=True)
+    result = extract(tmp_path / "x.envelope", "-o", tmp_path / "out")
+    assert result.code == 0
+    assert result.err == f"Note: {left} is left over from an extraction that was cut off: remove it.\n"
+
+
+def test_nothing_is_extracted_onto_the_stick(extract, review, reviewer, tmp_path):
+    (path,) = write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], "m")])
+    for source in (tmp_path / "stick", path):
+        # The refusal comes before any passphrase is asked for.
+        result = review("extract", source, "-o", tmp_path / "a/new/folder", "--key", "no.key")
+        assert result.code == 2
+        assert "the stick goes back to the server" in result.err
+    assert not (tmp_path / "a").exists()
+    assert extract(tmp_path / "stick", "-o", tmp_path / "a/new/folder", "--here").code == 0
+
+
+def test_a_link_leads_to_the_stick_too(extract, reviewer, tmp_path, elsewhere):
+    write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], "m")])
+    (elsewhere / "link").symlink_to(tmp_path / "stick")
+    result = extract(tmp_path / "stick", "-o", elsewhere / "link/out")
+    assert result.code == 2
+    assert not (tmp_path / "stick/out").exists()
+
+
+def test_equal_envelopes_are_extracted_once(extract, reviewer, tmp_path, elsewhere):
+    twin = seal_bytes([reviewer.public], "m")
+    paths = write_bundle(tmp_path / "stick", [twin, twin])
+    assert extract(tmp_path / "stick", "-o", elsewhere).code == 0
+    first, second = sorted(path.name for path in paths)
+    (folder,) = elsewhere.iterdir()
+    assert f"{folder.name}.envelope" == first
+    assert json.loads((folder / "manifest.json").read_text())["envelope"]["copies"] == [second]
+
+
+def test_another_sum_than_the_listed_one_is_told(extract, reviewer, tmp_path, elsewhere):
+    (path,) = write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], "m")])
+    path.write_bytes(seal_bytes([reviewer.public], "n"))
+    result = extract(tmp_path / "stick", "-o", elsewhere)
+    assert result.code == 1
+    assert result.err == f"WARNING: {path.name[:8]} opens, but has another SHA-256 than bundle.json says.\n"
+    envelope = json.loads((elsewhere / path.stem / "manifest.json").read_text())["envelope"]
+    assert envelope["sha256"] == sha256(path.read_bytes())
+    assert envelope["listed_sha256"] == load_bundle(tmp_path / "stick").entries[0].sha256
+
+
+def test_an_unknown_key_is_a_warning_and_in_the_manifest(extract, reviewer, colleague, tmp_path):
+    (tmp_path / "x.envelope").write_bytes(seal_bytes([reviewer.public, colleague.public], "m"))
+    result = extract(tmp_path / "x.envelope", "-o", tmp_path / "out")
+    key_id = colleague.public.key_id.hex()
+    assert result.err == f"WARNING: x.envelope is also sealed to a key you do not know: {key_id}\n"
+    assert json.loads((tmp_path / "out/x/manifest.json").read_text())["unknown_key_ids"] == [key_id]
+
+
+def test_a_hostile_file_name_of_an_envelope_stays_inside(extract, reviewer, tmp_path):
+    path = tmp_path / "..\u202e -x.envelope"
+    path.write_bytes(seal_bytes([reviewer.public], "m"))
+    result = extract(path, "-o", tmp_path / "out")
+    assert result.code == 0
+    assert [folder.name for folder in (tmp_path / "out").iterdir()] == ["_.._ -x"]
+    assert "\u202e" not in result.out
+
+
+def test_a_destination_that_is_a_file_is_told(extract, reviewer, tmp_path):
+    (tmp_path / "x.envelope").write_bytes(seal_bytes([reviewer.public], "m"))
+    (tmp_path / "out").touch()
+    result = extract(tmp_path / "x.envelope", "-o", tmp_path / "out")
+    assert result.code == 1
+    assert result.err.startswith(f"leakdrop-review: {tmp_path}/out")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts a small disk: small_disk("1M") is its folder."""
+    if os.geteuid() != 0:
+        pytest.skip("to run it: be root, who can mount a small disk")
+    folder = tmp_path / "disk"
+
+    def mount(options: str):
+        if not temporary_mount(folder, options):
+            pytest.skip("to run it: be allowed to mount a small disk")
+        return folder
+
+    yield mount
+    run("umount", folder)
+
+
+def test_too_little_room_is_told_before_anything_is_written(extract, reviewer, tmp_path, small_disk):
+    (tmp_path / "x.envelope").write_bytes(seal_bytes([reviewer.public], "m", [("a", bytes(2_000_000))]))
+    disk = small_disk("1M")
+    result = extract(tmp_path / "x.envelope", "-o", disk / "out")
+    assert (result.code, result.out) == (1, "")
+    sentence = f"Extracting 1 envelope takes 1.9 MiB, and {disk}/out has 1.0 MiB free."
+    assert result.err == f"leakdrop-review: {sentence}\n"
+    assert list_tree(disk) == []
+
+
+def test_a_disk_that_fills_up_keeps_what_is_whole_and_nothing_else(extract, reviewer, tmp_path, small_disk):
+    envelopes = [seal_bytes([reviewer.public], str(n), [("a", b"a"), ("b", b"b")]) for n in range(3)]
+    write_bundle(tmp_path / "stick", envelopes)
+    # Room in bytes, but only for the root, the destination, one folder with its four files, and a bit.
+    disk = small_disk("1M,nr_inodes=9")
+    result = extract(tmp_path / "stick", "-o", disk / "out")
+    assert result.code == 1
+    (folder,) = (disk / "out").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "manifest.json", "message.txt"]
+    first, second = sorted(path.stem for path in (tmp_path / "stick").glob("*.envelope"))[:2]
+    assert folder.name == first
+    assert result.out.startswith(f"{first[:8]}: 2 files and a message, 3 bytes, in {folder}\n")
+    assert result.err == f"leakdrop-review: {disk}/out/{second}: No space left on device.\n"
+
+
+def test_a_disk_that_may_not_be_written_is_named(extract, reviewer, tmp_path, small_disk):
+    (tmp_path / "x.envelope").write_bytes(seal_bytes([reviewer.public], "m"))
+    disk = small_disk("1M,ro")
+    result = extract(tmp_path / "x.envelope", "-o", disk / "out")
+    assert (result.code, result.err) == (1, f"leakdrop-review: {disk}/out: Read-only file system.\n")
+
+
+def write_large(path, public, size: int) -> None:
+    with path.open("wb") as sink:
+        source = SourceFile("a", "", io.BytesIO(bytes(size)))
+        seal([public], sink, sealed="browser", files=[source])
+
+
+def test_memory_does_not_grow_with_the_file(reviewer, tmp_path):
+    write_large(tmp_path / "x.envelope", reviewer.public, 160 * 2**20)
+    arguments = [tmp_path / "x.envelope", *reviewer.arguments, "-o", tmp_path / "out"]
+    assert measure_memory("review", "extract", *arguments) < 80 * 2**20
+
+
+def test_a_closed_window_leaves_nothing(reviewer, tmp_path):
+    write_large(tmp_path / "x.envelope", reviewer.public, 400 * 2**20)
+    out = tmp_path / "out"
+    command = [BIN / "leakdrop-review", "extract", tmp_path / "x.envelope", *reviewer.arguments, "-o", out]
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + PATIENCE
+        while not list(out.glob(".x.partial-*/a")) and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGHUP)
+    assert process.returncode == 128 + signal.SIGHUP
+    assert list_tree(out) == []
