@@ -1,0 +1,56 @@
+"""Speed and memory, as ratios to a peer or a limit within one run: `make bench`.
+
+    python -m tests.bench [--folder DIR] [--runs N] [NAME …]
+
+Rounds take turns (ours, peer, ours, peer, …) and medians are compared, so that other work on the machine
+meets all alike. The files lie in memory (/dev/shm) where there is room: a disk would be what is measured.
+Peers that are not installed are left out, and a line says so.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench.envelope import bench_envelope, bench_offsets
+from tests.bench.form import bench_form
+from tests.bench.measure import MIB, tell
+from tests.bench.uploads import bench_browser, bench_uploads
+
+BENCHES = {
+    "envelope": bench_envelope,
+    "offsets": bench_offsets,
+    "form": bench_form,
+    "uploads": bench_uploads,
+    "browser": bench_browser,
+}
+NEEDED = 10 * 1024 * MIB
+
+
+def choose_folder() -> Path:
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > NEEDED
+    return memory if roomy else Path(tempfile.gettempdir())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; default: all")
+    parser.add_argument("--folder", type=Path, default=choose_folder(), help="where the files lie")
+    parser.add_argument("--runs", type=int, default=5)
+    given = parser.parse_args()
+    results = []
+    for name in given.names or BENCHES:
+        with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+            results += BENCHES[name](Path(folder), given.runs)
+    tell(f"\nFiles in {given.folder}, {given.runs} rounds.\n")
+    tell("| what | measured | wanted | holds |\n|---|---|---|---|")
+    tell("\n".join(map(str, results)))
+    return 0 if all(result.holds for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

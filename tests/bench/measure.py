@@ -1,0 +1,71 @@
+"""How things are measured: rounds take turns, medians are compared, and a line tells what holds."""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 1024 * 1024
+PIECE = 4 * MIB
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table: what was measured against what, and what it should be at least or at most."""
+
+    what: str
+    value: float
+    bound: float
+    at_least: bool
+    unit: str = "×"
+
+    @property
+    def holds(self) -> bool:
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    def __str__(self) -> str:
+        sign = "≥" if self.at_least else "≤"
+        mark = "yes" if self.holds else "NO"
+        return f"| {self.what} | {self.value:.2f} {self.unit} | {sign} {self.bound:g} {self.unit} | {mark} |"
+
+
+def tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def fill(path: Path, size: int) -> Path:
+    """A file of noise."""
+    noise = os.urandom(PIECE)
+    with path.open("wb") as file:
+        for _ in range(size // PIECE):
+            file.write(noise)
+    return path
+
+
+def measure(runs: int, *works: Callable[[], object]) -> list[float]:
+    """The median seconds of each piece of work; they take turns."""
+    seconds: list[list[float]] = [[] for _ in works]
+    for work in works:
+        work()  # warm
+    for _ in range(runs):
+        for number, work in enumerate(works):
+            started = time.perf_counter()
+            work()
+            seconds[number].append(time.perf_counter() - started)
+    return [statistics.median(times) for times in seconds]
+
+
+def call(*command: object) -> resource.struct_rusage:
+    """Run a command to its end, and return what it used."""
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} failed")
+    return usage
