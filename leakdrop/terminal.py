@@ -110,6 +110,12 @@ def count(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def describe_contents(files: int, has_message: bool) -> str:
+    """What is in a submission: a message and 2 files."""
+    parts = ["a message"] * has_message + [count(files, "file")] * (files > 0)
+    return " and ".join(parts) or "nothing"
+
+
 def group_fingerprint(fingerprint: str) -> str:
     """64 hex digits in groups of four, as they are read aloud."""
     return " ".join(fingerprint[start : start + 4] for start in range(0, len(fingerprint), 4))

@@ -151,5 +151,13 @@ def read_header(source: Source, length: int) -> tuple[Header, int]:
     Raises EnvelopeError (the first six kinds).
     """
     source.seek(0)
-    header = parse_header(source.read(min(length, MAX_HEADER)))
+    header = parse_header(_read_head(source, min(length, MAX_HEADER)))
     return header, plaintext_length(length - len(header))
+
+
+def _read_head(source: Source, size: int) -> bytes:
+    """The next `size` bytes, or all that there are: a file without a buffer may give fewer at once."""
+    content = b""
+    while piece := source.read(size - len(content)):
+        content += piece
+    return content

@@ -63,7 +63,7 @@ class Envelope:
     def check_padding(self, progress: Callable[[int], object] = lambda size: None) -> None:
         """Check what no file and no index covers. Raises EnvelopeError (chunk-damaged, bad-padding)."""
         for piece in self.body.pieces(self.used - TRAILER, self.length - TRAILER):
-            if any(piece):
+            if piece.tobytes().count(0) != len(piece):
                 raise EnvelopeError(Kind.BAD_PADDING)
             progress(len(piece))
 

@@ -32,9 +32,9 @@ BATCH = 2
 
 
 class Sink(Protocol):
-    """A binary file that can be written."""
+    """A binary file that can be written; it tells how many bytes it took, which may be fewer."""
 
-    def write(self, data: bytes | memoryview, /) -> object: ...
+    def write(self, data: bytes | memoryview, /) -> int | None: ...
 
 
 class Readable(Protocol):
@@ -96,7 +96,7 @@ class Sealer:
         self._filled = 0  # bytes of `_plain` that wait to be sealed
         self._chunks = 0  # chunks that are sealed
         self._sealed = memoryview(bytearray(BATCH * CHUNK))
-        sink.write(bytes(header))
+        self._write(memoryview(bytes(header)))
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
@@ -174,8 +174,13 @@ class Sealer:
             self._body_key.encrypt_into(nonce, self._plain[start:end], aad, chunk[NONCE:])
             self._chunks += 1
             written += size
-        self._sink.write(self._sealed[:written])
+        self._write(self._sealed[:written])
         self._filled = 0
+
+    def _write(self, data: memoryview) -> None:
+        """Write all bytes: a file without a buffer may take fewer at once."""
+        while data:
+            data = data[self._sink.write(data) or 0 :]
 
 
 def seal(

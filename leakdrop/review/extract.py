@@ -39,7 +39,17 @@ from leakdrop.review.listing import Findings, describe_inbox, describe_refusal
 from leakdrop.review.names import safe_name, safe_names
 from leakdrop.review.places import refuse_file_system_of
 from leakdrop.seal.files import PRIVATE_FOLDER, check_room, create_file, naming, sync_folder
-from leakdrop.terminal import Progress, count, encode_json, human_size, note, say, show_number, warn
+from leakdrop.terminal import (
+    Progress,
+    count,
+    describe_contents,
+    encode_json,
+    human_size,
+    note,
+    say,
+    show_number,
+    warn,
+)
 
 MESSAGE_NAME, MANIFEST_NAME = "message.txt", "manifest.json"
 FORMAT = "leakdrop extract 1"
@@ -269,7 +279,7 @@ def _report(inbox: Inbox, destination: Path, outcome: Outcome, *, as_json: bool)
             warn(f"{done.item.short_name} opens, but has another SHA-256 than bundle.json says.")
     if outcome.skipped:
         number = count(len(outcome.skipped), "envelope")
-        note(f"{number} had been extracted into {destination} before: left as it was.")
+        note(f"{number} had been extracted into {destination} before; nothing of it was changed.")
     if as_json:
         say(encode_json(_describe_outcome(inbox, destination, outcome)))
     else:
@@ -279,7 +289,7 @@ def _report(inbox: Inbox, destination: Path, outcome: Outcome, *, as_json: bool)
 
 def _say_extracted(done: Extracted) -> None:
     files = done.manifest["files"]
-    what = count(len(files), "file") + (" and a message" if done.manifest["message"]["size"] else "")
+    what = describe_contents(len(files), bool(done.manifest["message"]["size"]))
     size = human_size(sum(file["size"] for file in files) + done.manifest["message"]["size"])
     say(f"{done.item.short_name}: {what}, {size}, in {done.folder}")
     say(f"  SHA-256 of the envelope: {done.manifest['envelope']['sha256']}")

@@ -30,7 +30,7 @@ def refuse_stick(destination: Path) -> None:
     for candidate in (*above, *beside):
         if os.path.lexists(candidate / LIST_NAME):
             raise UsageError(
-                f"{destination} is on the stick of the bundle {candidate}, which goes back to the server: "
+                f"{destination} is where the bundle {candidate} is, and that goes back to the server: "
                 "choose another place with -o, or add --here."
             )
 

@@ -12,7 +12,7 @@ from leakdrop.seal.offline import Draft, draft, seal_draft
 from leakdrop.terminal import (
     CommandParser,
     Progress,
-    count,
+    describe_contents,
     group_fingerprint,
     human_size,
     note,
@@ -137,9 +137,7 @@ def _check(submission: Draft, output: Path) -> None:
 
 
 def _report(submission: Draft, keys: Sequence[PublicKeyFile], output: Path) -> None:
-    message = "a message" if submission.message else ""
-    files = count(len(submission.files), "file") if submission.files else ""
-    what = " and ".join(filter(None, (message, files)))
+    what = describe_contents(len(submission.files), bool(submission.message))
     say(f"Sealed {what} into {output} ({human_size(output.stat().st_size)}).")
     which = "this key" if len(keys) == 1 else f"any of these {len(keys)} keys"
     say(f"It opens with {which} and with no other:")

@@ -247,3 +247,24 @@ def test_memory_does_not_grow_with_the_size():
         return most
 
     assert peak(256 * 1024 * 1024) < peak(8 * 1024 * 1024) * 1.2
+
+
+class Reluctant(io.BytesIO):
+    """A file without a buffer, that takes and gives a few bytes at once."""
+
+    def write(self, piece) -> int:
+        return super().write(bytes(piece[:10_007]))
+
+    def read(self, size: int = -1) -> bytes:
+        return super().read(min(size, 999) if size >= 0 else 999)
+
+    def readinto(self, buffer) -> int:
+        return super().readinto(buffer[:10_007])
+
+
+def test_files_that_take_and_give_a_few_bytes_at_once_lose_nothing():
+    sink = Reluctant()
+    seal([ALICE.public], sink, sealed="offline", files=[SourceFile("a", "", Reluctant(noise(700_000)))])
+    envelope = open_envelope(sink, [ALICE])
+    envelope.check()
+    assert envelope.read_file(0) == noise(700_000)

@@ -355,7 +355,7 @@ def test_a_disk_that_fills_up_keeps_what_is_whole_and_nothing_else(extract, revi
     assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "manifest.json", "message.txt"]
     first, second = sorted(path.stem for path in (tmp_path / "stick").glob("*.envelope"))[:2]
     assert folder.name == first
-    assert result.out.startswith(f"{first[:8]}: 2 files and a message, 3 bytes, in {folder}\n")
+    assert result.out.startswith(f"{first[:8]}: a message and 2 files, 3 bytes, in {folder}\n")
     assert result.err == f"leakdrop-review: {disk}/out/{second}: No space left on device.\n"
 
 

@@ -150,7 +150,7 @@ def test_no_key_is_made_in_a_bundle(keygen, tmp_path, place):
     (tmp_path / "link").symlink_to("stick/keys")
     result = keygen("a", "-o", tmp_path / place)
     assert result.code == 2
-    assert f"is on the stick of the bundle {tmp_path}/stick, which goes back to the server" in result.err
+    assert f"is where the bundle {tmp_path}/stick is, and that goes back to the server" in result.err
     assert sorted(path.name for path in (tmp_path / "stick").rglob("*")) == ["bundle.json", "keys"]
 
 

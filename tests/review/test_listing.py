@@ -228,11 +228,13 @@ def test_what_is_missing_changed_or_extra_is_told(listing, reviewer, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("change", ["missing", "larger"])
 def test_one_envelope_that_is_not_as_listed_is_a_failure(listing, reviewer, tmp_path, change):
-    twin = seal_bytes([reviewer.public], "a")
-    paths = write_bundle(tmp_path / "stick", [twin, twin])
-    change(paths[0])
+    _, other = write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], str(n)) for n in range(2)])
+    if change == "missing":
+        other.unlink()
+    else:
+        other.write_bytes(seal_bytes([reviewer.public], "", [("opens too", bytes(300_000))]))
     assert listing(tmp_path / "stick").code == 1
 
 

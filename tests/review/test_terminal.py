@@ -17,6 +17,7 @@ from leakdrop.terminal import (
     CommandParser,
     Progress,
     count,
+    describe_contents,
     encode_json,
     group_fingerprint,
     human_size,
@@ -133,6 +134,19 @@ def test_things_are_counted():
         "0 files",
         "10,000 files",
     ]
+
+
+CONTENTS = {
+    (0, False): "nothing",
+    (0, True): "a message",
+    (1, False): "1 file",
+    (2, True): "a message and 2 files",
+}
+
+
+@pytest.mark.parametrize(("contents", "expected"), CONTENTS.items())
+def test_contents_are_described(contents, expected):
+    assert describe_contents(*contents) == expected
 
 
 def test_a_fingerprint_is_grouped_by_four():
