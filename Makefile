@@ -3,17 +3,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+STATIC := leakdrop/intake/static/app.js
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # npm finds the locked Node of the environment before any other.
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint vectors bench lock clean
+.PHONY: help setup static run test check lint vectors bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-setup: $(READY) ## everything that the other targets need, into .venv and node_modules
+setup: $(READY) $(STATIC) ## everything that the other targets need, into .venv and node_modules
 
 $(READY): requirements.lock package-lock.json pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -22,12 +23,17 @@ $(READY): requirements.lock package-lock.json pyproject.toml
 	$(WITH_NODE) npm ci --silent --ignore-scripts
 	touch $@
 
-run: $(READY) ## a demonstration on http://127.0.0.1:8000, and what to try with it
+static: $(STATIC) ## what the pages load, built of leakdrop/intake/browser/
+
+$(STATIC): $(READY) $(wildcard leakdrop/intake/browser/*.* leakdrop/intake/browser/*/*.js)
+	$(BIN)/node leakdrop/intake/browser/build.js
+
+run: $(READY) $(STATIC) ## a demonstration on http://127.0.0.1:8000, and what to try with it
 	@$(BIN)/python -m leakdrop.operate.demo
 
-test: $(READY) ## all tests
+test: $(READY) $(STATIC) ## all tests
 	$(BIN)/python -m pytest
-	$(BIN)/node --test 'tests/browser/*.test.js'
+	$(BIN)/node --test 'tests/browser/**/*.test.js'
 
 lint: $(READY) ## format, style, types, layers
 	$(BIN)/ruff format --check .
@@ -41,7 +47,7 @@ check: lint test ## all that CI runs
 vectors: $(READY) ## make the test vectors anew
 	$(BIN)/python tests/vectors/make.py
 
-bench: $(READY) ## speed and memory, as ratios within one run
+bench: $(READY) $(STATIC) ## speed and memory, as ratios within one run
 	$(BIN)/python -m tests.bench
 
 lock: $(READY) ## the lock files, from pyproject.toml and package.json
@@ -50,4 +56,4 @@ lock: $(READY) ## the lock files, from pyproject.toml and package.json
 	$(WITH_NODE) npm install --silent --ignore-scripts --package-lock-only
 
 clean: ## removes what the targets made
-	rm -rf .venv node_modules demo build dist
+	rm -rf .venv node_modules demo build dist leakdrop/intake/static

@@ -25,6 +25,7 @@ class Config:
     data_dir: Path
     bind: str = "127.0.0.1:8000"
     kinds: tuple[str, ...] = ("WRAP training", "Other Prevent training", "Something else")
+    safety_text: Path | None = None  # Markdown; None is the text that leakdrop ships
     no_script_sealing: bool = True
     largest_plaintext_bytes: int = 63 * 2**26  # its envelope still fits on a FAT32 stick
     disk_reserve_bytes: int = 512 * MIB
@@ -87,10 +88,13 @@ def parse_config(table: dict[str, Any], folder: Path) -> Config:
 def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
     if key == "kinds":
         return _parse_kinds(value)
-    expected = str if kind is Path else kind
+    if key == "safety_text" and value == "":
+        return None
+    is_path = kind in (Path, Path | None)
+    expected = str if is_path else kind
     if type(value) is not expected or value == "":
         raise ConfigError(f"the value of “{key}” must be {_WHAT[expected]}.")
-    if kind is Path:
+    if is_path:
         return folder / str(value)
     if isinstance(value, int) and key in _BOUNDS:
         least, most = _BOUNDS[key]

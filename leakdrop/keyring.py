@@ -18,6 +18,10 @@ from leakdrop.errors import KeyFileError
 EXAMPLE_FINGERPRINT = "6ed8622b747bbba9b4c948e9c95d34ffdabe4023b81f53cb56359fc1a64be717"
 
 
+# /key/all.pub holds every key; a key of that name would take its place.
+ALL = "all"
+
+
 @dataclass(frozen=True)
 class Keyring:
     """The keys of an organisation, in the order of their files' names."""
@@ -52,6 +56,10 @@ def load_keyring(folder: Path, today: datetime.date, *, demo: bool = False) -> K
             raise KeyFileError(f"{path}: {error}") from None
     keyring = Keyring(tuple(files))
     _refuse_twins(keyring)
+    if any(file.name.casefold() == ALL for file in files):
+        raise KeyFileError(
+            f"A key cannot be named “{ALL}”: that is the file of all keys on the page “Our key”."
+        )
     if not demo and any(file.key.fingerprint == EXAMPLE_FINGERPRINT for file in files):
         raise KeyFileError(f"{folder} holds leakdrop's example key, which everybody can open: remove it.")
     usable = keyring.usable(today)

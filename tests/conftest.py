@@ -20,6 +20,7 @@ INSTALL = {
     "strace": "strace",
     "unshare": "util-linux",
     "firefox-esr": "firefox-esr",
+    "tor": "tor",
 }
 
 

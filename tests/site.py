@@ -169,7 +169,7 @@ def encode_form(parts) -> tuple[bytes, str]:
 
 def make_test_site(folder: Path, keys: list[PublicKeyFile], **config: object) -> Site:
     """A site's folder with these keys and this configuration, not started yet."""
-    Drops(folder / "data").close()  # as `leakdrop init` does
+    open_drops(folder / "data").close()  # as `leakdrop init` does
     (folder / "keys").mkdir(parents=True)
     for key in keys:
         (folder / "keys" / f"{key.name}.pub").write_text(encode_public_key(key))
@@ -184,6 +184,12 @@ def make_test_site(folder: Path, keys: list[PublicKeyFile], **config: object) ->
     }
     site.config.write_text("".join(f"{key} = {toml(value)}\n" for key, value in settings.items()))
     return site
+
+
+def open_drops(folder: Path, **options) -> Drops:
+    """The drops of a new data folder, or of one that is there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Drops(folder, **options)
 
 
 def toml(value: object) -> str:

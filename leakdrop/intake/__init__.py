@@ -3,10 +3,14 @@
     privacy    what of a request leakdrop sees at all, and the headers of every response
     limits     how many submissions come in at once
     refusals   everything that a visitor can be told instead of "it arrived"
+    operator_text   the text of /safety, which the operator can replace
     pages      the pages, rendered at start: the same bytes for every visitor
+    bodies     the body of a request, and what an envelope's first bytes say
     forms      the parts of a form, as they arrive
     noscript   a form's parts, sealed while they arrive
-    app        which address leads where
+    uploads    tus: envelopes that come in piece by piece
+    views      which address leads where
+    app        the application, and what becomes of errors
 
 `browser/` holds what runs in the visitor's browser.
 """

@@ -1,7 +1,7 @@
 """How many submissions come in at once.
 
 A submission holds a thread for as long as it takes, and over Tor that is long. So there are more threads than
-submissions let in, and pages are served whatever happens.
+submissions let in, and pages are served while all places are taken.
 """
 
 import threading

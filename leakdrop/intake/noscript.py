@@ -27,10 +27,10 @@ from leakdrop.intake.forms import Part, read_boundary, read_parts
 from leakdrop.intake.refusals import Refusal, Refused, refusal_for
 from leakdrop.store.drops import Drop, Drops, Incoming
 
-# What a form says beside its files' bytes; in the index a control character takes six bytes.
-SLACK = 64 * 1024
 # A browser sends two bytes for each end of a line.
 MAX_FIELD = {"kind": 4 * 1024, "message": 2 * MAX_MESSAGE}
+# What an index holds beside a form's own bytes: names of fields, brackets.
+SLACK = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ def take_form(
             return desk.drops.keep(arrival.finish())
         except NoRoomError:
             raise Refused(Refusal.FULL) from None
+
+
+def measure_most(length: int) -> int:
+    """How many bytes of files and index a form can give at most: JSON writes some letters as six."""
+    return length + 5 * min(length, MAX_FIELD["message"]) + SLACK
 
 
 class Candidate:
@@ -133,8 +138,10 @@ class Arrival:
         self._desk = desk
         self._length = length
         self._largest = desk.largest_envelope(len(recipients))
+        if not recipients:
+            raise Refused(Refusal.CLOSED)
         self._files = ExitStack()
-        announced = envelope_length(len(recipients), length + SLACK)
+        announced = envelope_length(len(recipients), measure_most(length))
         self._incoming = self._files.enter_context(desk.drops.receive(announced))
         self._sealer = Sealer(recipients, self._incoming)
         self._fields: dict[str, bytearray] = {}

@@ -1,18 +1,27 @@
 """The pages, rendered at start: the same bytes for every visitor.
 
 They change in one case only: at 00:00 UTC, when the set of keys that submissions are sealed to has changed.
+
+Pages, script and style are compressed once, here. There is no secret in them that their length could tell.
+Which of the two forms is sent follows from Accept-Encoding; no `Vary` says so, because no cache may keep a
+page, and a file whose name is its hash decodes to the same bytes either way.
 """
 
 import datetime
+import gzip
 import hashlib
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import jinja2
 
 from leakdrop.config import Config
+from leakdrop.envelope.index import encode_base64url
 from leakdrop.envelope.keyfile import PublicKeyFile, encode_public_key
+from leakdrop.errors import ConfigError
+from leakdrop.intake.operator_text import read_operator_text
 from leakdrop.intake.refusals import Refusal
 from leakdrop.keyring import Keyring
 
@@ -20,6 +29,8 @@ _HERE = Path(__file__).parent
 HTML = "text/html; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 CSS = "text/css; charset=utf-8"
+SCRIPT = "text/javascript; charset=utf-8"
+UPLOADS = "/uploads"
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -32,6 +43,25 @@ class Page:
     status: int = 200
     cache: str = "no-store"
 
+    @cached_property
+    def packed(self) -> bytes:
+        """The body, compressed; made when the page is, and always the same bytes."""
+        return gzip.compress(self.body, 9, mtime=0)
+
+
+def load_static(name: str) -> bytes:
+    """A file that `make setup` built of the sources in browser/. Raises ConfigError."""
+    try:
+        return (_HERE / "static" / name).read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"The pages' {name} has not been built: run “make setup”.") from None
+
+
+def name_by_hash(name: str, content: bytes) -> str:
+    """The address of a static file: another content has another one."""
+    stem, _, ending = name.partition(".")
+    return f"/static/{stem}-{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
+
 
 class Pages:
     """All that the site shows, for the keys of one day."""
@@ -39,8 +69,14 @@ class Pages:
     def __init__(self, config: Config, keyring: Keyring) -> None:
         self._config = config
         self._keyring = keyring
-        self._style = (_HERE / "browser" / "style.css").read_bytes()
-        self._style_path = f"/static/style-{hashlib.sha256(self._style).hexdigest()[:16]}.css"
+        self._safety = read_operator_text(config.safety_text)
+        style, script = load_static("style.css"), load_static("app.js")
+        self._style_path = name_by_hash("style.css", style)
+        self._script_path = name_by_hash("app.js", script)
+        self._static = {
+            self._style_path: Page(style, CSS, cache=FOREVER),
+            self._script_path: Page(script, SCRIPT, cache=FOREVER),
+        }
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -71,12 +107,15 @@ class Pages:
         with self._lock:
             if keys != self._keys:
                 self._pages, self._refusals = self._render(keys), self._render_refusals()
+                for page in (*self._pages.values(), *self._refusals.values()):
+                    page.packed  # noqa: B018 - compressed now, not while somebody waits
                 self._keys = keys
 
     def _render(self, keys: tuple[PublicKeyFile, ...]) -> dict[str, Page]:
         texts = [encode_public_key(key) for key in keys]
         return {
-            "/": self._page("home.html", kinds=self._config.kinds),
+            "/": self._page("home.html", keys=keys, uploads=UPLOADS, encode_base64url=encode_base64url),
+            "/safety": self._page("safety.html", text=self._safety),
             "/key": self._page("key.html", keys=keys, groups_of_four=groups_of_four),
             "/key/all.pub": Page("".join(texts).encode(), TEXT),
             **{
@@ -84,7 +123,7 @@ class Pages:
                 for key, text in zip(keys, texts, strict=True)
             },
             "arrived": self._page("arrived.html"),
-            self._style_path: Page(self._style, CSS, cache=FOREVER),
+            **self._static,
         }
 
     def _render_refusals(self) -> dict[Refusal, Page]:
@@ -92,7 +131,7 @@ class Pages:
 
     def _page(self, template: str, status: int = 200, **values: object) -> Page:
         text = self._templates.get_template(template).render(
-            config=self._config, style_path=self._style_path, **values
+            config=self._config, style_path=self._style_path, script_path=self._script_path, **values
         )
         return Page(text.encode(), status=status)
 

@@ -45,7 +45,9 @@ CONSTANT = {"SCRIPT_NAME": "", "QUERY_STRING": "", "SERVER_NAME": "leakdrop", "S
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
+        "script-src 'self'",
         "style-src 'self'",
+        "connect-src 'self'",
         "img-src data:",
         "form-action 'self'",
         "base-uri 'none'",

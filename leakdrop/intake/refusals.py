@@ -96,6 +96,11 @@ class Refusal(Enum):
         "No room",
         f"This site has no room for this at the moment. {_NOTHING_KEPT} Try again tomorrow, or send less.",
     )
+    CLOSED = (
+        503,
+        "Closed for now",
+        f"Our keys are too old, so nothing can be sealed to them. {_NOTHING_KEPT} Come back in a few days.",
+    )
     FAULT = (
         500,
         "Our mistake",

@@ -5,7 +5,7 @@ say. A request for an upload stops any older one for it; see `leakdrop.store.upl
 """
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from leakdrop.envelope.header import MAX_HEADER, MAX_STANZAS, envelope_length, header_length, plaintext_length
@@ -77,13 +77,15 @@ def append(
     Raises Refused. What is not an envelope for our keys ends the upload; for every other reason what was
     written stays, and the upload can go on.
     """
+    if not length:
+        return _append_nothing(dock, upload_id, offset)
     try:
-        with dock.uploads.append(upload_id, offset, today, hang_up) as writing:
+        with dock.uploads.append(upload_id, offset, today, hang_up, length=length) as writing:
             if offset + length > writing.upload.length:
                 raise Refused(Refusal.TOO_MUCH)
             _write(dock, writing, stream, length)
             if writing.offset == writing.upload.length:
-                dock.uploads.finish(writing, today)
+                dock.uploads.finish(writing)
         return writing.upload
     except UnknownUploadError:
         raise Refused(Refusal.UNKNOWN_UPLOAD) from None
@@ -96,17 +98,33 @@ def append(
         raise Refused(foreign.refusal, UNSUPPORTED) from None
 
 
+def _append_nothing(dock: Dock, upload_id: str, offset: int) -> Upload:
+    """An empty PATCH: some clients send one when the answer to their last bytes was lost. Raises Refused."""
+    upload = find(dock, upload_id)
+    if upload.offset != offset:
+        raise Refused(Refusal.WRONG_OFFSET)
+    return upload
+
+
 class ForeignError(Refused):
     """This upload can never become a drop."""
 
 
 def _write(dock: Dock, writing: Writing, stream: Stream, length: int) -> None:
     head = writing.read_head(MAX_HEADER)
-    for piece in read_body(stream, length):
+    for piece in _read_body(stream, length):
         if len(head) < MAX_HEADER:
             head += piece[: MAX_HEADER - len(head)]
             _check(dock, head, writing.upload.length)
         writing.write(piece)
+
+
+def _read_body(stream: Stream, length: int) -> Iterator[bytes]:
+    """As `read_body`; but whoever hears that the connection was cut is to ask for the offset, and go on."""
+    try:
+        yield from read_body(stream, length)
+    except Refused:
+        raise Refused(Refusal.WRONG_OFFSET) from None
 
 
 def _check(dock: Dock, head: bytes, length: int) -> None:

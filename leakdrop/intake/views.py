@@ -12,14 +12,13 @@ from werkzeug.http import http_date
 
 from leakdrop.intake import noscript, uploads
 from leakdrop.intake.limits import Slots
-from leakdrop.intake.pages import TEXT, Page, Pages
+from leakdrop.intake.pages import TEXT, UPLOADS, Page, Pages
 from leakdrop.intake.privacy import HANG_UP
 from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.keyring import Keyring
 from leakdrop.store.uploads import Upload
 
 site = Blueprint("site", __name__)
-UPLOADS = "/uploads"
 TUS = "Tus-Resumable"
 
 
@@ -44,8 +43,11 @@ def today() -> datetime.date:
 
 
 def answer(page: Page) -> Response:
-    response = Response(page.body, page.status, content_type=page.media_type)
+    packed = request.accept_encodings["gzip"] > 0
+    response = Response(page.packed if packed else page.body, page.status, content_type=page.media_type)
     response.headers["Cache-Control"] = page.cache
+    if packed:
+        response.headers["Content-Encoding"] = "gzip"
     return response
 
 

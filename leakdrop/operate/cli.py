@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from leakdrop.config import load_config
+from leakdrop.errors import UsageError
 from leakdrop.operate.export import export
 from leakdrop.operate.init import ORGANISATION, make_site
 from leakdrop.operate.status import read_status
@@ -59,6 +60,7 @@ def build_parser() -> CommandParser:
         "dest", type=Path, metavar="DEST", help="the bundle: a folder, new or exported to before"
     )
     verb.add_argument("--json", action="store_true", help="for a script")
+    verb.add_argument("--verify", action="store_true", help="read all that lies there already, and compare")
     return parser
 
 
@@ -88,9 +90,9 @@ def today() -> datetime.date:
 def run_init(given: argparse.Namespace) -> None:
     organisation, keys = given.organisation, given.keys
     if not given.yes:
-        organisation = organisation or input(f"Name of the organisation [{ORGANISATION}]: ").strip()
-        while not keys and (path := input("A reviewers' .pub file (Enter: later): ").strip()):
-            keys = [Path(path)]
+        organisation = organisation or ask(f"Name of the organisation [{ORGANISATION}]: ")
+        path = "" if keys else ask("A reviewers' .pub file (Enter: later): ")
+        keys = [Path(path)] if path else keys
     site = make_site(given.folder, organisation or ORGANISATION, keys)
     say(f"Made {site.config}.")
     for key in site.keys:
@@ -99,6 +101,14 @@ def run_init(given: argparse.Namespace) -> None:
     if not site.keys:
         say(f"Next: copy the reviewers' .pub file into {site.folder / 'keys'}, and compare its fingerprint.")
     say(f"Then: leakdrop serve --config {site.config}")
+
+
+def ask(question: str) -> str:
+    """The operator's answer. Raises UsageError if nobody is there to give one."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        raise UsageError("Nobody answers: add --yes to take the defaults.") from None
 
 
 def run_serve(given: argparse.Namespace) -> None:
@@ -127,7 +137,7 @@ def run_status(given: argparse.Namespace) -> None:
 def run_export(given: argparse.Namespace) -> None:
     config = load_config(given.config)
     with Drops(config.data_dir) as drops:
-        done = export(drops, given.dest, lambda total: Progress(total, "Copying"))
+        done = export(drops, given.dest, lambda total: Progress(total, "Copying"), verify=given.verify)
     if given.json:
         say(encode_json(asdict(done)))
         return

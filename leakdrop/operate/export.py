@@ -12,7 +12,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from leakdrop.bundle import LIST_NAME, Bundle, BundleEntry, encode_bundle, parse_bundle
+from leakdrop.bundle import (
+    LIST_NAME,
+    MAX_LIST,
+    Bundle,
+    BundleEntry,
+    encode_bundle,
+    open_regular,
+    parse_bundle,
+)
 from leakdrop.errors import BundleError, LeakdropError, NoRoomError
 from leakdrop.store.drops import Drop, Drops
 from leakdrop.store.layout import ENVELOPE, free_bytes, is_full
@@ -40,18 +48,23 @@ def _in_silence(_total: int) -> AbstractContextManager[Tell]:
 
 
 def export(
-    drops: Drops, folder: Path, progress: Callable[[int], AbstractContextManager[Tell]] = _in_silence
+    drops: Drops,
+    folder: Path,
+    progress: Callable[[int], AbstractContextManager[Tell]] = _in_silence,
+    *,
+    verify: bool = False,
 ) -> Export:
     """Copy every drop that the bundle does not hold yet.
 
-    `progress` is told how many bytes will be copied, and gives what is told of each piece. Raises
+    What a bundle lists is taken to lie there if its size is right; `verify` reads it all and compares its
+    sums. `progress` is told how many bytes will be copied, and gives what is told of each piece. Raises
     BundleError or NoRoomError before anything was changed if the folder cannot take the bundle.
     """
     bundle = _read_bundle(folder)
     listed = {entry.name: entry for entry in bundle.entries}
     present, missing = [], []
     for drop in drops.all():
-        entry = _find(drop, drops, folder, listed.get(_name(drop)))
+        entry = _find(drop, drops, folder, None if verify else listed.get(_name(drop)))
         if entry:
             present.append(entry)
         else:
@@ -72,12 +85,13 @@ def _name(drop: Drop) -> str:
 
 
 def _read_bundle(folder: Path) -> Bundle:
+    if folder.exists() and not folder.is_dir():
+        raise BundleError(f"{folder} is not a folder.")
     try:
-        return parse_bundle((folder / LIST_NAME).read_bytes())
+        with open_regular(folder / LIST_NAME) as file:
+            return parse_bundle(file.read(MAX_LIST + 1))
     except FileNotFoundError:
         return Bundle(())
-    except NotADirectoryError:
-        raise BundleError(f"{folder} is not a folder.") from None
     except BundleError as error:
         raise BundleError(f"{folder / LIST_NAME}: {error} Export into an empty folder instead.") from None
 
@@ -114,7 +128,7 @@ def _check_room(folder: Path, missing: Iterable[Drop]) -> None:
 
 
 def _remove_partials(folder: Path) -> None:
-    for path in folder.glob(f".*{ENVELOPE}{PARTIAL}"):
+    for path in folder.glob(f".*{PARTIAL}"):
         path.unlink()
 
 
@@ -164,7 +178,7 @@ def _write_bundle(folder: Path, entries: Iterable[BundleEntry]) -> None:
     bundle = Bundle(tuple(sorted(entries, key=lambda entry: entry.name)))
     partial = folder / f".{LIST_NAME}{PARTIAL}"
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:
             file.write(encode_bundle(bundle))
             file.flush()
             os.fsync(file.fileno())

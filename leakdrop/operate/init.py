@@ -56,16 +56,18 @@ def make_site(folder: Path, organisation: str, key_files: list[Path], *, demo: b
     if (folder / "config.toml").exists():
         raise UsageError(f"{folder} holds a site already: {folder / 'config.toml'} is there.")
     keys = tuple(key for path in key_files for key in _read_keys(path))
+    names = [path.name for path in key_files]
+    taken = [name for name in names if names.count(name) > 1 or (folder / "keys" / name).exists()]
+    if taken:
+        raise UsageError(f"There would be two keys in {folder / 'keys' / taken[0]}: rename one.")
     for path in (folder, folder / "keys", folder / "data"):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in key_files:
-        if (folder / "keys" / path.name).exists():
-            raise UsageError(f"{folder / 'keys' / path.name} is there already.")
         shutil.copyfile(path, folder / "keys" / path.name)
     site = Site(folder, keys)
     with site.config.open("x") as file:
         file.write(make_config(organisation, demo=demo))
-    Drops(folder / "data").close()
+    Drops(folder / "data").close()  # makes the database
     return site
 
 

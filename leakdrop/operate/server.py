@@ -9,6 +9,9 @@ import os
 import socket
 import struct
 import sys
+import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +19,17 @@ import gunicorn.http.unreader
 import gunicorn.http.wsgi
 import gunicorn.util
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from leakdrop.config import Config
 from leakdrop.errors import ConfigError
 from leakdrop.intake.app import create_app, describe_fault
 from leakdrop.intake.bodies import READ
+from leakdrop.intake.operator_text import read_operator_text
+from leakdrop.intake.privacy import ADDED
 from leakdrop.keyring import Keyring, load_keyring
 from leakdrop.store.drops import Drops, Recovery
 from leakdrop.store.layout import Layout, lock
@@ -32,8 +39,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leakdrop")
 
+# Headers come in one packet, even over Tor; who sends them a letter at a time holds a thread.
+HEADER_SECONDS = 30
 # A visitor who is told "too large" must be able to read it, although they are still sending.
 LINGER_SECONDS, LINGER_BYTES = 5.0, 64 * 1024 * 1024
+
+
+NOT_HTTP = "\r\n".join(
+    (
+        "HTTP/1.1 400 Bad Request",
+        "Connection: close",
+        "Content-Type: text/plain; charset=utf-8",
+        "Content-Length: 0",
+        "Cache-Control: no-store",
+        *(f"{name}: {value}" for name, value in ADDED),
+        "\r\n",
+    )
+).encode()
 
 
 class BareResponse(gunicorn.http.wsgi.Response):
@@ -64,7 +86,39 @@ class PatientWorker(ThreadWorker):
 
     silence_seconds = 0  # no limit
 
+    def init_process(self) -> None:
+        self._waiting: dict[Any, float] = {}  # connections whose headers are not there yet, and until when
+        threading.Thread(target=self._hang_up_on_slow_headers, daemon=True).start()
+        super().init_process()
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        self._waiting.pop(conn, None)
+        return super().handle_request(req, conn)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer what is not HTTP. gunicorn's own answer quotes the request, and has none of our headers."""
+        if not isinstance(exc, ParseException):
+            self.log.error(describe_fault(exc))
+        with suppress(OSError):
+            client.sendall(NOT_HTTP)
+
+    def _hang_up_on_slow_headers(self) -> None:
+        while True:
+            time.sleep(1)
+            for conn, until in tuple(self._waiting.items()):
+                if time.monotonic() > until:
+                    self._waiting.pop(conn, None)
+                    with suppress(OSError):
+                        conn.sock.shutdown(socket.SHUT_RDWR)
+
     def handle(self, conn: Any) -> Any:
+        self._waiting[conn] = time.monotonic() + HEADER_SECONDS
+        try:
+            return self._handle(conn)
+        finally:
+            self._waiting.pop(conn, None)
+
+    def _handle(self, conn: Any) -> Any:
         silence = struct.pack("ll", self.silence_seconds, 0)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, silence)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, silence)
@@ -75,8 +129,28 @@ class PatientWorker(ThreadWorker):
         return result
 
 
+class LoneArbiter(Arbiter):
+    """gunicorn's overseer, with one worker at a time: a new one makes whole what an old one left behind."""
+
+    def handle_hup(self) -> None:
+        """The terminal was closed: stop. (gunicorn would start a second worker beside the first.)"""
+        self.handle_term()
+
+    def handle_ttin(self) -> None:
+        return
+
+    def handle_ttou(self) -> None:
+        return
+
+    def handle_usr2(self) -> None:
+        return
+
+
 class Server(BaseApplication):
     """gunicorn with leakdrop's settings."""
+
+    def run(self) -> None:
+        LoneArbiter(self).run()
 
     def __init__(self, config: Config, keyring: Keyring) -> None:
         self._config = config
@@ -112,11 +186,12 @@ class Server(BaseApplication):
 
 
 def serve(config: Config, bind: str | None = None) -> None:
-    """Serve until a signal comes. Raises KeyFileError or StoreError before anything is bound."""
+    """Serve until a signal comes. Raises ConfigError, KeyFileError or StoreError before anything is bound."""
     os.umask(0o077)
     keyring = load_keyring(config.keys_dir, datetime.datetime.now(datetime.UTC).date(), demo=config.demo)
+    read_operator_text(config.safety_text)  # the worker reads it again, where an error would not be one line
     layout = Layout(config.data_dir)
-    layout.make()
+    layout.check()
     config = replace(config, bind=bind or config.bind)
     with lock(layout), Drops(config.data_dir) as drops:
         report(drops.recover())

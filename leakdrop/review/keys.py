@@ -94,7 +94,7 @@ def learn_names(secret_keys: Sequence[Path], known: Path | None) -> dict[bytes, 
         raise UsageError(f"--known {known} is not a folder.")
     folders = {path.resolve().parent for path in secret_keys} | ({known.resolve()} if known else set())
     names = {}
-    for path in sorted(path for folder in folders for path in folder.glob("*.pub")):
+    for path in sorted(path for folder in folders for path in folder.glob("*.pub") if path.is_file()):
         try:
             names.update({file.key.key_id: file.name for file in load_public_keys(path)})
         except KeyFileError as error:

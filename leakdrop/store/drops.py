@@ -7,6 +7,7 @@ without one, and removes what can never become a drop.
 
 import datetime
 import os
+import re
 import secrets
 import threading
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ from leakdrop.store.layout import (
 from leakdrop.store.models import DropRow
 
 NAME_BYTES = 16
+_FILE_NAME = re.compile(f"[0-9a-f]{{{2 * NAME_BYTES}}}{re.escape(ENVELOPE)}")
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Incoming:
 
 
 class Drops:
-    """The drops in a data folder.
+    """The drops in a data folder, which `Layout.make` has made.
 
     with drops.receive(most_bytes) as incoming:
         incoming.write(some_bytes)
@@ -114,7 +116,7 @@ class Drops:
     def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
         """Open the folder, and bring its database to this version. Raises StoreError."""
         self.layout = Layout(root)
-        self.layout.make()
+        self.layout.check()
         self.engine: Engine = connect(self.layout.database)
         migrate(self.engine)
         self._reserve = reserve_bytes
@@ -203,7 +205,7 @@ class Drops:
         return Recovery(
             tuple(drop.name for drop in drops if drop.name not in weeks),
             tuple(removed),
-            tuple(path.name for name, path in files.items() if name not in whole),
+            tuple(p.name for p in self.layout.drops.iterdir() if p.name.removesuffix(ENVELOPE) not in whole),
         )
 
     def _weeks(self) -> dict[str, str]:
@@ -212,7 +214,10 @@ class Drops:
             return {name: week for name, week in session.execute(select(DropRow.name, DropRow.week))}
 
     def _files(self) -> dict[str, Path]:
-        return {path.name.removesuffix(ENVELOPE): path for path in self.layout.drops.glob(f"*{ENVELOPE}")}
+        """The files that are named as drops are."""
+        return {
+            path.name.removesuffix(ENVELOPE): path for path in self.layout.drops.iterdir() if _is_drop(path)
+        }
 
     def _unlist(self, names: set[str]) -> None:
         with Session(self.engine) as session, session.begin():
@@ -237,6 +242,10 @@ class Drops:
         # SQLite's journal comes and goes beside the database.
         forget_times(self.layout.database)
         forget_times(self.layout.root)
+
+
+def _is_drop(path: Path) -> bool:
+    return bool(_FILE_NAME.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
 def _is_envelope(path: Path) -> bool:

@@ -51,14 +51,29 @@ class Layout:
         return self.uploads / f"{upload_id}{PART}"
 
     def make(self) -> None:
-        """Make the folders that are missing, for this user alone. Raises StoreError."""
+        """Make a new data folder, for this user alone. Raises StoreError."""
         try:
-            for folder in (self.root, self.drops, self.incoming, self.uploads):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"The data folder {self.root} cannot be made: {error.strerror}.") from None
+
+    def check(self) -> None:
+        """Make what is missing in the data folder. Raises StoreError if the folder itself is not there.
+
+        An encrypted disk that is not mounted must not look like a site without drops.
+        """
+        if not self.root.is_dir():
+            raise StoreError(
+                f"There is no data folder {self.root}: is its disk mounted? `init` makes a new one."
+            )
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise StoreError(f"The data folder {self.root} is read-only for this user.")
+        try:
+            for folder in (self.drops, self.incoming, self.uploads):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            self.database.touch(mode=0o600)
+        except OSError as error:
+            raise StoreError(f"The data folder {self.root} cannot be used: {error.strerror}.") from None
 
 
 def lock(layout: Layout) -> BinaryIO:

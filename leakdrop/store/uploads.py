@@ -4,6 +4,7 @@
 
 The part is the truth: its size is the offset. A row whose part is gone belongs to an upload that is finished:
 the part is made before the row, becomes the drop by a rename, and outlives the row when it is thrown away.
+Whoever finds a part whole makes it a drop, since a crash or a newer request may have kept its writer from it.
 
 A newer request takes an upload over from an older one, which may hang in a dead circuit: it waits for no
 more than the write that the older one is in, and what that one had written is kept and counted.
@@ -14,21 +15,24 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy import delete, select, update
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from leakdrop.errors import LeakdropError, NoRoomError
-from leakdrop.store.drops import NAME_BYTES, Drop, Drops
+from leakdrop.store.drops import NAME_BYTES, Drops
 from leakdrop.store.layout import PART, create_private, forget_times, is_full, sync_folder
 from leakdrop.store.models import UploadRow
 
 # Kept as days, since a time of day would tell when somebody was here: so up to a day longer.
 UNFINISHED = datetime.timedelta(days=3)  # from midnight: 48 to 72 hours
 FINISHED = datetime.timedelta(days=2)  # 24 to 48 hours
+# What a file system takes for a file is a multiple of this: the last bytes of a block cost nothing.
+BLOCK = 4096
 
 
 class UnknownUploadError(LeakdropError):
@@ -67,10 +71,14 @@ class Holder:
 
 @dataclass(eq=False)
 class Claim:
-    """Who has an upload in its hands. The lock is held while bytes are written, and never while they come."""
+    """Who has an upload in its hands. The lock is held while bytes are written, and never while they come.
+
+    It lives as long as any request has to do with the upload: two claims to one would be two locks.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     holder: Holder | None = None
+    users: int = 0
 
 
 class Writing:
@@ -85,9 +93,10 @@ class Writing:
         self.offset = upload.offset
 
     def read_head(self, size: int) -> bytes:
-        """The first bytes that are there, `size` at most."""
+        """The first of the bytes before this request's own, `size` at most."""
         with self._path.open("rb") as file:
-            return file.read(size)
+            # A newer request may have written behind them already.
+            return file.read(min(size, self.upload.offset))
 
     def write(self, piece: bytes) -> None:
         """Append bytes. Raises TakenOverError, and NoRoomError when the disk is full."""
@@ -138,11 +147,11 @@ class Uploads:
         Raises NoRoomError if it does not fit above the reserve, or too much is unfinished already.
         """
         self._expire_once(today)
-        unfinished = sum(path.stat().st_size for path in self._layout.uploads.glob(f"*{PART}"))
-        if not self._drops.has_room(length) or unfinished + length > self._largest_unfinished:
+        if not self._drops.has_room(length) or sum(self._offsets()) + length > self._largest_unfinished:
             raise NoRoomError
         upload = Upload(secrets.token_hex(NAME_BYTES), length, 0, today + UNFINISHED)
         create_private(self._layout.upload(upload.id)).close()
+        forget_times(self._layout.upload(upload.id))
         sync_folder(self._layout.uploads)
         with Session(self._engine) as session, session.begin():
             session.add(UploadRow(id=upload.id, length=length, expires=upload.expires.isoformat()))
@@ -154,26 +163,35 @@ class Uploads:
 
         Raises UnknownUploadError.
         """
-        row = self._row(upload_id)
         with self._take(upload_id, Holder(lambda: None)) as claim, claim.lock:
-            return self._measure(row)
+            return self._measure(self._row(upload_id))
 
     @contextmanager
     def append(
-        self, upload_id: str, offset: int, today: datetime.date, hang_up: Callable[[], object]
+        self,
+        upload_id: str,
+        offset: int,
+        today: datetime.date,
+        hang_up: Callable[[], object],
+        *,
+        length: int = 0,
     ) -> Iterator[Writing]:
-        """Append to an upload at `offset`, which must be its own. What was written is durable afterwards.
+        """Append to an upload at `offset`, which must be its own; `length` is how many bytes are to come.
+
+        What was written is durable afterwards.
 
         `hang_up` ends the request when a newer one comes. Raises UnknownUploadError, OffsetError,
         TakenOverError and NoRoomError; all that was written before that is kept, too.
         """
-        row = self._row(upload_id)
         holder = Holder(hang_up)
         with self._take(upload_id, holder) as claim:
             with claim.lock:
+                row = self._row(upload_id)
                 upload = self._measure(row)
                 if offset != upload.offset or upload.is_finished:
                     raise OffsetError
+                if not self._may_grow(upload, length):
+                    raise NoRoomError
                 writing = Writing(upload, self._layout.upload(upload_id), claim, holder)
             try:
                 yield writing
@@ -185,37 +203,62 @@ class Uploads:
                 self._extend(row, expires)
                 writing.upload = replace(upload, offset=writing.offset, expires=expires)
 
-    def finish(self, writing: Writing, today: datetime.date) -> Drop:
-        """Make an upload that is whole a drop. Raises TakenOverError."""
+    def finish(self, writing: Writing) -> None:
+        """Make an upload that is whole a drop. Raises TakenOverError and UnknownUploadError."""
         with writing.hold():
             writing.sync()
-            drop = self._drops.adopt(self._layout.upload(writing.upload.id), writing.upload.length)
-            forget_times(self._layout.uploads)
-            return drop
+            # An older request that only now comes to measure it may have made it a drop already.
+            self._measure(self._row(writing.upload.id))
 
     def end(self, upload_id: str) -> None:
         """Throw an upload away, or forget that it was finished. Raises UnknownUploadError."""
-        self._row(upload_id)
         with self._take(upload_id, Holder(lambda: None)) as claim, claim.lock:
+            self._row(upload_id)
             self._forget([upload_id])
 
     def expire(self, today: datetime.date) -> int:
-        """Forget what has expired, and return how many uploads."""
+        """Forget what has expired and is in nobody's hands, and return how many uploads."""
+        with self._lock:
+            held = set(self._claims)
         with Session(self._engine) as session:
             query = select(UploadRow.id).where(UploadRow.expires <= today.isoformat())
-            expired = list(session.scalars(query))
+            expired = [upload_id for upload_id in session.scalars(query) if upload_id not in held]
         self._forget(expired)
         return len(expired)
 
     def recover(self, today: datetime.date) -> None:
-        """After a crash: remove parts without a row, which nobody was told of, and what has expired."""
+        """After a crash: remove parts without a row, which nobody was told of, and what has expired.
+
+        A part that is whole becomes a drop. No request may hold an upload.
+        """
         self.expire(today)
         with Session(self._engine) as session:
-            known = set(session.scalars(select(UploadRow.id)))
+            rows = {row.id: row for row in session.scalars(select(UploadRow))}
         for path in self._layout.uploads.iterdir():
-            if path.name.removesuffix(PART) not in known:
-                path.unlink()
+            if row := rows.get(path.name.removesuffix(PART)):
+                forget_times(path)
+                self._measure(row)
+            else:
+                path.unlink(missing_ok=True)
         forget_times(self._layout.uploads)
+
+    def _may_grow(self, upload: Upload, length: int) -> bool:
+        """Whether there is room for `length` more bytes.
+
+        The upload that is furthest along may go on in any case, so that some upload can always finish.
+        """
+        offsets = self._offsets()
+        has_quota = sum(offsets) + length <= self._largest_unfinished or upload.offset == max(offsets)
+        blocks = -(-(upload.offset + length) // BLOCK) - -(-upload.offset // BLOCK)
+        return has_quota and self._drops.has_room(blocks * BLOCK)
+
+    def _offsets(self) -> list[int]:
+        """How many bytes each unfinished upload has received."""
+        offsets = []
+        for path in self._layout.uploads.glob(f"*{PART}"):
+            with suppress(FileNotFoundError):  # it was finished or ended meanwhile
+                offsets.append(path.stat().st_size)
+        return offsets
 
     def _row(self, upload_id: str) -> UploadRow:
         with Session(self._engine) as session:
@@ -225,43 +268,58 @@ class Uploads:
         return row
 
     def _measure(self, row: UploadRow) -> Upload:
-        """An upload as it is now. Only under its claim's lock: bytes that were written become durable."""
-        expires = datetime.date.fromisoformat(row.expires)
+        """An upload as it is now. Only under its claim's lock.
+
+        Bytes that were written become durable, and a part that is whole becomes a drop.
+        """
         try:
             with self._layout.upload(row.id).open("rb") as file:
                 os.fsync(file.fileno())
-                return Upload(row.id, row.length, os.fstat(file.fileno()).st_size, expires)
+                offset = os.fstat(file.fileno()).st_size
+            if offset == row.length:
+                self._drops.adopt(self._layout.upload(row.id), row.length)
+                forget_times(self._layout.uploads)
         except FileNotFoundError:
-            # Finished, or ended while this request came in: then the row is gone, too.
+            # Finished, or expired while this request came in: then the row is gone, too.
             self._row(row.id)
-            return Upload(row.id, row.length, row.length, expires)
+            offset = row.length
+        return Upload(row.id, row.length, offset, datetime.date.fromisoformat(row.expires))
 
     @contextmanager
     def _take(self, upload_id: str, holder: Holder) -> Iterator[Claim]:
-        """Hold an upload, and stop whoever held it before."""
+        """Hold an upload, and stop whoever held it before: from here on that one cannot write."""
         with self._lock:
             claim = self._claims.setdefault(upload_id, Claim())
+            claim.users += 1
             older, claim.holder = claim.holder, holder
-        if older:
-            with claim.lock:
+            # Not later: the next one would stop us, and leave the older one writing.
+            if older:
                 older.is_lost = True
+        if older:
             older.hang_up()
         try:
             yield claim
         finally:
             with self._lock:
+                claim.users -= 1
                 if claim.holder is holder:
                     claim.holder = None
-                    self._claims.pop(upload_id, None)
+                if not claim.users:
+                    del self._claims[upload_id]
 
     def _extend(self, row: UploadRow, expires: datetime.date) -> None:
-        """Put an upload's last day off; a write for each day, not for each request."""
+        """Put an upload's last day off; a write for each day, not for each request.
+
+        A database that is in use, or a full disk, costs a day at most: the bytes are safe without it.
+        """
         if row.expires == expires.isoformat():
             return
-        with Session(self._engine) as session, session.begin():
-            session.execute(
-                update(UploadRow).where(UploadRow.id == row.id).values(expires=expires.isoformat())
-            )
+        with suppress(DatabaseError):
+            with Session(self._engine) as session, session.begin():
+                session.execute(
+                    update(UploadRow).where(UploadRow.id == row.id).values(expires=expires.isoformat())
+                )
+            self._drops.forget_order()
 
     def _expire_once(self, today: datetime.date) -> None:
         if self._expired_on != today:
@@ -269,10 +327,17 @@ class Uploads:
             self.expire(today)
 
     def _forget(self, upload_ids: list[str]) -> None:
+        if not upload_ids:
+            return
         with Session(self._engine) as session, session.begin():
             for upload_id in upload_ids:
                 session.execute(delete(UploadRow).where(UploadRow.id == upload_id))
-        for upload_id in upload_ids:
-            path = self._layout.upload(upload_id)
-            # Removing a large file takes long, and nobody need wait for it: a crash leaves it to `recover`.
-            threading.Thread(target=path.unlink, kwargs={"missing_ok": True}).start()
+        self._drops.forget_order()
+        paths = [self._layout.upload(upload_id) for upload_id in upload_ids]
+        # Removing a large file takes long, and nobody need wait for it: a crash leaves it to `recover`.
+        threading.Thread(target=self._remove, args=(paths,)).start()
+
+    def _remove(self, paths: list[Path]) -> None:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        forget_times(self._layout.uploads)

@@ -96,6 +96,13 @@ def test_a_name_that_is_not_utf8_does_not_lose_the_file(site, alice):
     assert site.open_only(alice).index.files[0].name == "caf\ufffd.txt"
 
 
+@pytest.mark.parametrize("letter", ['"', "\t", "\x01", "\n"], ids=["quotes", "tabs", "controls", "lines"])
+def test_a_message_that_grows_in_the_index_has_room(site, alice, letter):
+    message = letter * 300_000
+    assert site.send(("message", message.encode()))[0] == 200
+    assert site.open_only(alice).index.message == message
+
+
 def test_a_large_file_is_stored_byte_for_byte(site, alice):
     content = os.urandom(20_000_001)
     assert site.send(("files", "talk.m4a", content))[0] == 200

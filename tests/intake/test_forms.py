@@ -94,6 +94,14 @@ def test_any_content_type_has_a_boundary_or_is_refused(content_type):
             assert refusal is Refusal.NOT_A_FORM
 
 
+def test_when_no_key_can_be_used_the_form_is_closed_and_says_so(desk):
+    body, content_type = encode_form([("message", "too late")])
+    with pytest.raises(Refused) as refused:
+        take_form(io.BytesIO(body), content_type, len(body), [], desk)
+    assert refused.value.refusal is Refusal.CLOSED
+    assert is_clean(desk)
+
+
 def test_a_connection_that_breaks_is_refused_wherever_it_breaks():
     body, content_type = encode_form([("message", "hello"), ("files", "a", b"x" * 300)])
     boundary = read_boundary(content_type)

@@ -1,18 +1,22 @@
 """The pages, and the headers of every answer: the same for everybody, nothing to be recognised by."""
 
 import datetime
+import gzip
+import hashlib
 import re
 import socket
 from pathlib import Path
 
 import pytest
 
+import leakdrop.intake
 from leakdrop.config import parse_config
 from leakdrop.envelope.keyfile import parse_public_keys
-from leakdrop.intake.pages import Pages
+from leakdrop.errors import ConfigError
+from leakdrop.intake.pages import Pages, load_static
 from leakdrop.keyring import Keyring
 from tests.keys import public_key_file
-from tests.site import run
+from tests.site import BIN, run
 
 PATHS = ["/", "/key", "/key/all.pub", "/key/alice.pub", "/nothing-here", "/submit"]
 
@@ -43,19 +47,55 @@ def test_an_answer_is_the_same_whoever_asks(site, path):
     assert plain == marked
 
 
-def test_the_style_may_be_kept_for_ever_and_is_found_by_its_hash(site):
-    path = re.search(r'href="(/static/style-[0-9a-f]{16}\.css)"', site.get("/")[1].decode())[1]
-    status, style, headers = site.get(path)
+@pytest.mark.parametrize(("name", "content"), [("style.css", b"body"), ("app.js", b"LEAKDROP")])
+def test_style_and_script_may_be_kept_for_ever_and_are_found_by_their_hashes(site, name, content):
+    stem, ending = name.split(".")
+    path = re.search(rf'"(/static/{stem}-[0-9a-f]{{16}}\.{ending})"', site.get("/")[1].decode())[1]
+    status, body, headers = site.get(path)
     assert status == 200
-    assert b"body" in style
+    assert content in body
+    assert hashlib.sha256(body).hexdigest()[:16] in path
     assert "immutable" in headers["Cache-Control"]
+    packed = site.get(path, **{"Accept-Encoding": "gzip"})[1]
+    assert gzip.decompress(packed) == body
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_answer_is_compressed_only_for_who_says_that_they_can_read_it(site, path):
+    body = site.get(path)[1]
+    for accepted in ("gzip, deflate, br", "*", "gzip;q=0.1"):
+        _, packed, headers = site.get(path, **{"Accept-Encoding": accepted})
+        assert headers.get("Content-Encoding") == "gzip"
+        assert gzip.decompress(packed) == body
+        assert "Vary" not in headers
+    for refused in ("gzip;q=0", "identity", "br"):
+        _, plain, headers = site.get(path, **{"Accept-Encoding": refused})
+        assert "Content-Encoding" not in headers
+        assert plain == body
 
 
 def test_pages_ask_nothing_of_other_sites_and_hold_no_inline_style_or_script(site):
     for path in ("/", "/key", "/nothing-here"):
         page = site.get(path)[1].decode()
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page)
-        assert not re.search(r"<script|<style| style=| on[a-z]+=", page)
+        assert not re.search(r"<style| style=| on[a-z]+=", page)
+        scripts = re.findall(r"<script[^>]*>[^<]*", page)
+        assert scripts == re.findall(r'<script src="/static/app-[0-9a-f]{16}\.js" defer>', page)
+        assert len(scripts) == (path == "/")
+
+
+def test_a_site_that_was_not_built_says_how_to_build_it():
+    with pytest.raises(ConfigError, match="make setup"):
+        load_static("missing.js")
+
+
+def test_the_built_files_are_the_same_when_they_are_built_again():
+    """Anybody can compare what a site serves with what the sources give."""
+    static = Path(leakdrop.intake.__file__).parent / "static"
+    before = {path.name: path.read_bytes() for path in static.iterdir()}
+    done = run(BIN / "node", static.parent / "browser" / "build.js")
+    assert done.returncode == 0, done.stderr
+    assert {path.name: path.read_bytes() for path in static.iterdir()} == before
 
 
 def test_the_fingerprint_is_shown_in_groups_of_four(site, alice):
@@ -99,6 +139,8 @@ def test_what_is_not_http_is_refused_and_not_logged(site, request_bytes):
         answer = connection.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 5")
     assert not re.search(rb"(?im)^(server|date):", answer)
+    assert b"Content-Security-Policy: default-src 'none'" in answer
+    assert b"canary" not in answer
     assert site.log.read_text() == ""
 
 

@@ -28,6 +28,7 @@ HOSTILE = {
     "javascript-with-a-line-end": '<a href="java&#10;script:alert(1)">x</a>',
     "javascript-behind-a-space": '<a href=" javascript:alert(1)">x</a>',
     "data-link": "[x](data:text/html,x)",
+    "link-into-the-page": "[x](#send)",
     "mail-link": "[x](mailto:a@example.org)",
     "attribute-out-of-a-link": '[x](http://example.org/"onclick="alert(1))',
     "tag-in-a-link": '<a href="http://example.org/<a onclick=alert(1)">x</a>',

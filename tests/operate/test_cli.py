@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -72,6 +73,32 @@ def test_init_does_not_touch_a_site_that_is_there(tmp_path):
     assert (tmp_path / "config.toml").read_text() == "mine"
 
 
+def test_init_without_anybody_to_answer_is_told(tmp_path):
+    assert_one_line(leakdrop("init", tmp_path / "site", stdin=subprocess.DEVNULL), "--yes", 2)
+    assert not (tmp_path / "site").exists()
+
+
+def test_init_with_two_keys_of_one_name_makes_nothing(tmp_path):
+    for folder, label in (("a", "alice"), ("b", "bob")):
+        write_key_files(tmp_path / folder, label)
+        (tmp_path / folder / f"{label}.pub").rename(tmp_path / folder / "key.pub")
+    keys = [word for folder in "ab" for word in ("--key", tmp_path / folder / "key.pub")]
+    assert_one_line(leakdrop("init", tmp_path / "site", "--yes", *keys), "two keys", 2)
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_hang_up_stops_the_server_and_loses_nothing(start_site):
+    site = start_site()
+    assert site.send(("message", "before"))[0] == 200
+    process = site.process
+    for number in (signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
+        process.send_signal(number)
+        assert site.send(("message", "still there"))[0] == 200
+    process.send_signal(signal.SIGHUP)
+    process.wait(PATIENCE)
+    assert len(site.envelopes()) == 4
+
+
 def test_init_refuses_a_secret_key_and_makes_nothing(tmp_path):
     key = write_key_files(tmp_path / "reviewers", "alice")
     (tmp_path / "alice.pub").write_bytes(key.read_bytes())
@@ -123,7 +150,7 @@ def test_serving_from_a_read_only_data_folder_is_refused(stopped_site):
         pytest.skip("to run it: be root, who can mount a small file system")
     try:
         run("mount", "-o", "remount,ro", stopped_site.data)
-        assert_one_line(serve(stopped_site), "The data folder")
+        assert_one_line(serve(stopped_site), "is read-only")
     finally:
         run("umount", stopped_site.data)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -159,6 +160,48 @@ def test_a_link_on_the_stick_is_not_followed(stopped_site, tmp_path):
     (stick / envelope.name).symlink_to(elsewhere)
     assert export(stopped_site, stick).returncode == 0
     assert not (stick / envelope.name).is_symlink()
+
+
+def test_a_link_in_the_place_of_a_file_that_is_made_for_a_moment_is_not_followed(stopped_site, tmp_path):
+    fill(stopped_site, 1)
+    stick, victim = tmp_path / "stick", tmp_path / "victim"
+    stick.mkdir()
+    victim.write_text("precious")
+    (envelope,) = stopped_site.envelopes()
+    for name in (".bundle.json.partial", f".{envelope.name}.partial"):
+        (stick / name).symlink_to(victim)
+    assert export(stopped_site, stick).returncode == 0
+    assert victim.read_text() == "precious"
+    assert not (stick / "bundle.json").is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_list_that_is_no_file_is_told(stopped_site, tmp_path, kind):
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    if kind == "pipe":
+        os.mkfifo(stick / "bundle.json")
+    else:
+        (stick / "bundle.json").symlink_to("/dev/zero")
+    assert_one_line(export(stopped_site, stick), "bundle.json")
+
+
+def test_a_copy_that_was_changed_is_found_by_verify(stopped_site, tmp_path):
+    fill(stopped_site, 1)
+    stick = tmp_path / "stick"
+    export(stopped_site, stick)
+    before = contents(stick)
+    envelope = next(stick.glob("*.envelope"))
+    envelope.write_bytes(envelope.read_bytes()[:-1] + b"\0")
+    assert json.loads(export(stopped_site, stick, "--json").stdout)["copied"] == 0
+    assert json.loads(export(stopped_site, stick, "--verify", "--json").stdout)["copied"] == 1
+    assert contents(stick) == before
+
+
+def test_a_data_folder_that_is_not_mounted_is_told(stopped_site, tmp_path):
+    stopped_site.data.rename(tmp_path / "elsewhere")
+    assert_one_line(export(stopped_site, tmp_path / "stick"), "is its disk mounted")
+    assert not (tmp_path / "stick").exists()
 
 
 def test_an_export_beside_a_running_server_is_whole(start_site, tmp_path):

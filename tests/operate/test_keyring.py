@@ -83,3 +83,11 @@ def test_more_keys_than_an_envelope_holds_are_refused(tmp_path):
         put(tmp_path, public_key_file(f"key{number}"))
     with pytest.raises(KeyFileError, match="17 keys"):
         load_keyring(tmp_path, TODAY)
+
+
+@pytest.mark.parametrize("name", ["all", "All"])
+def test_a_key_that_would_take_the_place_of_all_keys_is_refused(tmp_path, name):
+    put(tmp_path, public_key_file("alice"))
+    put(tmp_path, PublicKeyFile(name, label_key_pair("bob").public))
+    with pytest.raises(KeyFileError, match="cannot be named"):
+        load_keyring(tmp_path, TODAY)

@@ -20,14 +20,14 @@ from leakdrop.envelope.sealing import seal
 from leakdrop.errors import NoRoomError, StoreError
 from leakdrop.store.drops import Drop, Drops, iso_week
 from tests.keys import label_key_pair
-from tests.site import PATIENCE, run, temporary_mount
+from tests.site import PATIENCE, open_drops, run, temporary_mount
 
 SMALL = 300_000  # room for the smallest envelope
 
 
 @pytest.fixture
 def drops(tmp_path):
-    with Drops(tmp_path / "data") as drops:
+    with open_drops(tmp_path / "data") as drops:
         yield drops
 
 
@@ -73,7 +73,8 @@ def test_files_and_folders_carry_no_time_of_writing(drops):
 
 def test_everything_is_for_this_user_alone(drops):
     drop = drop_message(drops)
-    assert drops.path(drop).stat().st_mode & 0o777 == 0o600
+    for file in (drops.path(drop), drops.layout.database):
+        assert file.stat().st_mode & 0o777 == 0o600
     for folder in (drops.layout.root, drops.layout.drops, drops.layout.incoming):
         assert folder.stat().st_mode & 0o777 == 0o700
 
@@ -90,11 +91,8 @@ def test_no_table_has_rowids_and_there_is_no_write_ahead_log(drops):
     assert {name for name, _ in tables} == {"drops", "uploads", "alembic_version"}
     assert all("WITHOUT ROWID" in sql for _, sql in tables)
     assert query(drops, "PRAGMA journal_mode") == [("delete",)]
-    assert sorted(path.name for path in drops.layout.root.iterdir()) == [
-        "drops",
-        "incoming",
-        "leakdrop.sqlite",
-    ]
+    names = {path.name for path in drops.layout.root.iterdir()}
+    assert names == {"drops", "incoming", "uploads", "leakdrop.sqlite"}
 
 
 def test_a_row_holds_name_size_and_week_and_nothing_else(drops):
@@ -188,13 +186,13 @@ def without_patience(drops: Drops):
 
 def test_the_reserve_is_kept_free(tmp_path):
     free = shutil.disk_usage(tmp_path).free
-    with Drops(tmp_path / "data", reserve_bytes=free * 2) as drops, pytest.raises(NoRoomError):
+    with open_drops(tmp_path / "data", reserve_bytes=free * 2) as drops, pytest.raises(NoRoomError):
         drop_message(drops)
 
 
 def test_room_is_kept_for_what_others_have_announced(tmp_path):
     free = shutil.disk_usage(tmp_path).free
-    with Drops(tmp_path / "data") as drops, drops.receive(free - 2 * SMALL):
+    with open_drops(tmp_path / "data") as drops, drops.receive(free - 2 * SMALL):
         with pytest.raises(NoRoomError), drops.receive(free // 2):
             pass
         assert len(list(drops.layout.incoming.iterdir())) == 1
@@ -209,7 +207,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
     if not temporary_mount(tmp_path / "small", "2M"):
         pytest.skip("to run it: be root, who can mount a small file system")
     try:
-        with Drops(tmp_path / "small" / "data") as drops:
+        with open_drops(tmp_path / "small" / "data") as drops:
             kept = drop_message(drops)
             with drops.receive(1_000_000) as incoming:
                 (tmp_path / "small" / "other").write_bytes(bytes(900_000))
@@ -225,11 +223,33 @@ def test_a_read_only_data_folder_is_told(tmp_path):
     if not temporary_mount(tmp_path / "small", "2M"):
         pytest.skip("to run it: be root, who can mount a small file system")
     try:
+        open_drops(tmp_path / "small" / "data").close()
         run("mount", "-o", "remount,ro", tmp_path / "small")
-        with pytest.raises(StoreError, match=r"cannot be made|read-only"):
+        with pytest.raises(StoreError, match="is read-only"):
             Drops(tmp_path / "small" / "data")
     finally:
         run("umount", tmp_path / "small")
+
+
+def test_a_data_folder_that_is_not_there_is_told_and_not_made(tmp_path):
+    with pytest.raises(StoreError, match="is its disk mounted"):
+        Drops(tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("name", ["mine.envelope", f"{'0' * 31}.envelope", f"{'A' * 32}.envelope"])
+def test_a_file_that_is_not_named_as_a_drop_is_none(drops, name):
+    drop = drop_message(drops)
+    (drops.layout.drops / name).write_bytes(drops.path(drop).read_bytes())
+    assert drops.recover().foreign == (name,)
+    assert drops.all() == [drop]
+
+
+def test_a_link_among_the_drops_is_not_followed(drops, tmp_path):
+    drop = drop_message(drops)
+    elsewhere = drops.path(drop).rename(tmp_path / "elsewhere")
+    drops.path(drop).symlink_to(elsewhere)
+    assert drops.all() == []
 
 
 def test_a_database_of_a_newer_version_is_told_and_not_touched(tmp_path):

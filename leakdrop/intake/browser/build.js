@@ -1,0 +1,108 @@
+/**
+ * Builds what the pages load: `node leakdrop/intake/browser/build.js` writes leakdrop/intake/static/.
+ *
+ * The same sources and the same lock file give the same bytes, so that anybody can build them again and
+ * compare. Of the two libraries that read what a file carries, only what the page asks for is built in: the
+ * first visit goes over Tor, and must stay small.
+ */
+
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
+
+const HERE = fileURLToPath(new URL(".", import.meta.url));
+const TOP = join(HERE, "../../..");
+
+// ExifReader's own switches for smaller builds: what tells of people, places, devices and times stays.
+const PHOTO_PARTS = new Set(["EXIF", "XMP", "TIFF", "JPEG", "PNG", "HEIC", "AVIF", "WEBP"]);
+
+/** The tags that `photos.js` shows, and the ones that lead to them, by their numbers in EXIF 2.32. */
+const TAG_NAMES = {
+  "tag-names-0th-ifd": {
+    0x010e: "ImageDescription",
+    0x010f: "Make",
+    0x0110: "Model",
+    0x0131: "Software",
+    0x0132: "DateTime",
+    0x013b: "Artist",
+    0x013c: "HostComputer",
+    0x02bc: "ApplicationNotes",
+    0x8298: "Copyright",
+    0x8769: "Exif IFD Pointer",
+    0x8825: "GPS Info IFD Pointer",
+  },
+  "tag-names-exif-ifd": {
+    0x9003: "DateTimeOriginal",
+    0x9004: "DateTimeDigitized",
+    0xa430: "CameraOwnerName",
+    0xa431: "BodySerialNumber",
+    0xa435: "LensSerialNumber",
+  },
+  "tag-names-gps-ifd": {
+    0x0001: "GPSLatitudeRef",
+    0x0002: "GPSLatitude",
+    0x0003: "GPSLongitudeRef",
+    0x0004: "GPSLongitude",
+    0x001d: "GPSDateStamp",
+  },
+  "tag-names-interoperability-ifd": {},
+  "xmp-tag-names": {},
+};
+
+/** Modules of which nothing is used here, and what stands in their place: reading files and addresses, filters, thumbnails, names of genres. */
+const REPLACED = {
+  "exifreader/src/load-auto": "export const validateAutoOptions = 0, makeLoadAuto = () => 0;",
+  "exifreader/src/file-loaders":
+    "export const isFilePathOrURL = () => false, isBrowserFileObject = isFilePathOrURL, loadFile = 0, loadFileObject = 0;",
+  "exifreader/src/tag-filter": `
+    const yes = () => true;
+    export const NOOP_TAG_FILTER = {
+      isActive: false, shouldReturnGroup: yes, shouldParseGroup: yes, shouldReturnTag: yes, shouldParseTag: yes,
+    };
+    export const createTagFilter = () => NOOP_TAG_FILTER;`,
+  "exifreader/src/composite": "export default { get: () => undefined };",
+  "exifreader/src/thumbnail": "export default { get: () => undefined };",
+  "music-metadata/lib/id3v1/ID3v1Parser": "export const Genres = [];",
+  "debug/src/browser": "export default () => () => {};",
+};
+
+/** @type {import("esbuild").Plugin} */
+const trim = {
+  name: "trim",
+  setup({ onLoad }) {
+    onLoad({ filter: /node_modules/ }, async ({ path }) => {
+      const name = path.replaceAll("\\", "/").replace(/.*\/node_modules\//, "").replace(/\.js$/, "");
+      const replaced = Object.entries(REPLACED).find(([key]) => key === name);
+      if (replaced) {
+        return { contents: replaced[1] };
+      }
+      if (!name.startsWith("exifreader/src/")) {
+        return undefined;
+      }
+      const names = Object.entries(TAG_NAMES).find(([key]) => name.endsWith(`/${key}`));
+      if (names) {
+        return { contents: `export default ${JSON.stringify(names[1])};` };
+      }
+      const source = await readFile(path, "utf8");
+      return {
+        contents: source.replace(/\bConstants\.USE_([A-Z_]+)/g, (_, part) => String(PHOTO_PARTS.has(part))),
+      };
+    });
+  },
+};
+
+await build({
+  absWorkingDir: TOP,
+  entryPoints: { app: join(HERE, "page/page.js"), style: join(HERE, "style.css") },
+  outdir: join(TOP, "leakdrop/intake/static"),
+  bundle: true,
+  minify: true,
+  format: "iife",
+  target: "firefox115", // Tor Browser on machines that newer Firefox no longer runs on
+  legalComments: "none",
+  external: ["data:*"],
+  plugins: [trim],
+  logLevel: "warning",
+});

@@ -1,0 +1,345 @@
+/**
+ * The first page: it checks itself, shows the form, seals and sends.
+ *
+ * Until the checks have passed there is no form in the document at all. Nothing is written on the device,
+ * and no request is made before "Send".
+ */
+
+import { FileChangedError, SubmissionError } from "../envelope/errors.js";
+import { cleanMessage, cleanName, cleanText } from "../envelope/index.js";
+import { planSealing } from "../envelope/sealing.js";
+import { readCarried } from "./carries.js";
+import { UnsealedError, checkBrowser, checkExpected, readFragment, readKeys } from "./checks.js";
+import { Estimate, saySize, sayTime } from "./estimate.js";
+import { RefusedError, StoppedError, Tus, ask } from "./tus.js";
+import { Uploader } from "./uploader.js";
+import { View, find } from "./view.js";
+import { WatchedFile } from "./watched.js";
+
+/** @import { PublicKey } from "../envelope/keys.js" */
+/** @import { Progress } from "./uploader.js" */
+/** @import { Chosen } from "./view.js" */
+
+// A screen reader hears of the progress at every step of so many per cent.
+const STEP = 10;
+
+class Page {
+  /**
+   * @param {View} view
+   * @param {PublicKey[]} keys
+   * @param {DOMStringMap} site what the server says of itself
+   */
+  constructor(view, keys, site) {
+    this.view = view;
+    this.keys = keys;
+    this.largest = Number(site.largest);
+    this.tus = new Tus(site.uploads ?? "", ask);
+    this.estimate = new Estimate();
+    /** @type {Chosen[]} */
+    this.chosen = [];
+    /** @type {Uploader | null} */
+    this.uploader = null;
+    this.isClosed = false;
+  }
+
+  start() {
+    const { view } = this;
+    view.files.addEventListener("change", () => {
+      this.add([...(view.files.files ?? [])]);
+      view.files.value = ""; // so that the next choice adds to this one
+    });
+    view.message.addEventListener("change", () => this.summarise());
+    view.send.addEventListener("click", () => this.send());
+    view.pause.addEventListener("click", () => this.pauseOrGoOn());
+    view.cancel.addEventListener("click", () => this.uploader?.cancel());
+    this.acceptDrops();
+    this.summarise();
+    view.setState("idle", "");
+  }
+
+  /** A file that is dropped beside the list must not replace the page, and with it what was typed. */
+  acceptDrops() {
+    window.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      this.view.drop.classList.add("over");
+    });
+    window.addEventListener("dragleave", () => this.view.drop.classList.remove("over"));
+    window.addEventListener("drop", (event) => {
+      event.preventDefault();
+      this.view.drop.classList.remove("over");
+      if (this.uploader || this.isClosed) {
+        return;
+      }
+      const items = [...(event.dataTransfer?.items ?? [])].filter(({ kind }) => kind === "file");
+      const files = items.filter((item) => !item.webkitGetAsEntry()?.isDirectory).map((item) => item.getAsFile());
+      this.add(files.filter((file) => file !== null));
+      if (files.length < items.length) {
+        this.view.tellAdded("A folder cannot be added: open it and choose its files, or make it a ZIP file.");
+      }
+    });
+  }
+
+  /** @param {readonly File[]} files */
+  add(files) {
+    for (const file of files) {
+      const one = { file, carried: /** @type {Chosen["carried"]} */ (null) };
+      this.chosen.push(one);
+      this.looking = (this.looking ?? Promise.resolve()).then(async () => {
+        one.carried = await readCarried(file);
+        this.showFiles();
+      });
+    }
+    if (files.length > 0) {
+      this.view.tellAdded(files.length === 1 ? `${files[0].name} was added.` : `${files.length} files were added.`);
+    }
+    this.showFiles();
+    this.summarise();
+  }
+
+  showFiles() {
+    if (this.uploader || this.isClosed) {
+      return;
+    }
+    this.view.showFiles(this.chosen, (one) => {
+      this.chosen = this.chosen.filter((other) => other !== one);
+      this.view.tellAdded(`${one.file.name} was removed.`);
+      this.showFiles();
+      this.summarise();
+      this.view.files.focus();
+    });
+  }
+
+  /** The submission as it stands. Throws SubmissionError. @param {readonly WatchedFile[]} watched */
+  plan(watched) {
+    const files = watched.map((source) => ({
+      name: cleanName(source.file.name),
+      type: cleanText(source.file.type),
+      source,
+    }));
+    const submission = {
+      sealed: "browser",
+      kind: cleanText(this.view.kind.value),
+      message: cleanMessage(this.view.message.value),
+    };
+    // A WatchedFile has what sealing uses of a Blob.
+    const plan = planSealing(this.keys, submission, /** @type {any} */ (files));
+    if (plan.plaintextLength > this.largest) {
+      throw new SubmissionError(
+        `This is more than this site can take at once (${saySize(this.largest)}). Send the files in parts.`,
+      );
+    }
+    return plan;
+  }
+
+  summarise() {
+    let length = 0;
+    this.view.showProblem("");
+    try {
+      length = this.plan(this.chosen.map(({ file }) => new WatchedFile(file))).length;
+    } catch (error) {
+      this.tellProblem(error);
+    }
+    this.view.showSummary(this.chosen, length, this.estimate.range(length));
+  }
+
+  /** @param {unknown} error */
+  tellProblem(error) {
+    if (!(error instanceof SubmissionError)) {
+      throw error;
+    }
+    this.view.showProblem(error.message);
+  }
+
+  async send() {
+    const { view } = this;
+    if (this.uploader || this.isClosed) {
+      return;
+    }
+    view.showProblem("");
+    if (view.message.value.trim() === "" && this.chosen.length === 0) {
+      view.showProblem("Write a message or choose a file first. Nothing was sent.");
+      return;
+    }
+    const watched = this.chosen.map(({ file }) => new WatchedFile(file));
+    let plan;
+    try {
+      plan = this.plan(watched);
+    } catch (error) {
+      this.tellProblem(error);
+      return;
+    }
+    const checkSources = async () => {
+      for (const file of watched) {
+        await file.check();
+      }
+    };
+    this.uploader = new Uploader(
+      this.tus,
+      plan,
+      checkSources,
+      (progress) => this.show(progress, plan.length),
+      (bytes, seconds) => this.estimate.add(bytes, seconds),
+    );
+    window.addEventListener("beforeunload", warn);
+    view.showWork(true);
+    view.showProgress(0, "");
+    view.setState("sealing", "Locking what you send, on this device.");
+    try {
+      await this.uploader.run();
+      this.finish();
+    } catch (error) {
+      this.stop(error);
+    } finally {
+      window.removeEventListener("beforeunload", warn);
+    }
+  }
+
+  finish() {
+    this.isClosed = true;
+    this.uploader = null;
+    this.chosen = [];
+    this.view.showDone();
+    this.view.setState("done", "Everything has arrived.");
+  }
+
+  /** Back to the form, with what is in it. @param {unknown} error */
+  stop(error) {
+    this.uploader = null;
+    if (this.isClosed) {
+      return;
+    }
+    this.view.showWork(false);
+    this.showFiles();
+    this.summarise();
+    if (error instanceof StoppedError) {
+      this.view.setState("idle", "You stopped it. What had been sent was thrown away.");
+    } else {
+      this.view.setState("failed", explain(error));
+    }
+    this.view.send.focus();
+    if (!isExpected(error)) {
+      throw error;
+    }
+  }
+
+  pauseOrGoOn() {
+    if (this.view.status.dataset.state === "paused") {
+      this.uploader?.goOn();
+    } else {
+      this.uploader?.pause();
+    }
+  }
+
+  /**
+   * @param {Progress} progress
+   * @param {number} length
+   */
+  show({ state, acknowledged, sent, full }, length) {
+    if (this.isClosed) {
+      return;
+    }
+    const percent = Math.floor((100 * sent) / length);
+    const left = sayTime(this.estimate.range(length - acknowledged));
+    this.view.showProgress(percent, `${saySize(sent)} of ${saySize(length)} sent. Time left: ${left}.`);
+    const step = Math.floor((100 * acknowledged) / length / STEP) * STEP;
+    const sentences = {
+      sealing: "Locking what you send, on this device.",
+      sending: step > 0 ? `Sending. ${step} per cent has arrived.` : "Sending.",
+      waiting: full
+        ? "The site has no room at this moment. It is tried again by itself; you can also come back tomorrow."
+        : "Waiting for Tor: the connection was lost. It goes on by itself.",
+      paused: "Paused. What has arrived stays there for two days, as long as this page is open.",
+    };
+    this.view.setState(state, sentences[state]);
+  }
+
+  /** Nothing can be sent any more. @param {UnsealedError} error */
+  close(error) {
+    this.isClosed = true;
+    this.uploader?.cancel();
+    this.chosen = [];
+    this.view.close();
+    this.view.setState("failed", error.message);
+  }
+
+  forget() {
+    this.chosen = [];
+    this.view.forget();
+  }
+}
+
+/** @param {BeforeUnloadEvent} event */
+function warn(event) {
+  event.preventDefault();
+}
+
+/** Failures that are told, and are nobody's mistake here. @param {unknown} error */
+function isExpected(error) {
+  return error instanceof StoppedError || error instanceof FileChangedError || error instanceof RefusedError;
+}
+
+/** @param {unknown} error */
+function explain(error) {
+  const nothing = "Nothing of it was kept.";
+  if (error instanceof FileChangedError) {
+    return `The file “${error.file}” has changed, or was moved or removed, while it was being sent. ${nothing} Remove it from the list, choose it again and send again.`;
+  }
+  if (error instanceof RefusedError && error.status === 413) {
+    return `This is more than this site can take at once. ${nothing} Send the files in parts.`;
+  }
+  if (error instanceof RefusedError) {
+    return `The site did not take it. ${nothing} Copy your message, reload this page and send again: the site’s key may have changed since you opened it.`;
+  }
+  return `Something went wrong on this page, and not by your doing. ${nothing} Copy your message, reload this page and send again.`;
+}
+
+async function main() {
+  const expected = readFragment(location.hash);
+  if (expected) {
+    // The link tells where it came from: it must not stay in the address bar.
+    history.replaceState(null, "", location.pathname);
+  }
+  const view = new View();
+  const template = /** @type {HTMLTemplateElement} */ (find("keys"));
+  const texts = [...template.content.querySelectorAll("p")].map((line) => ({
+    fingerprint: line.dataset.fingerprint ?? "",
+    key: line.textContent ?? "",
+  }));
+  const page = new Page(view, [], template.dataset);
+  try {
+    await checkBrowser();
+    page.keys = await readKeys(texts);
+    checkFragment(page, expected);
+  } catch (error) {
+    page.close(error instanceof UnsealedError ? error : new UnsealedError("This page does not work here."));
+    throw error;
+  }
+  page.start();
+  window.addEventListener("hashchange", () => {
+    try {
+      checkFragment(page, readFragment(location.hash));
+    } catch (error) {
+      page.close(/** @type {UnsealedError} */ (error));
+    }
+  });
+  window.addEventListener("pagehide", () => page.forget());
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) {
+      location.reload();
+    }
+  });
+}
+
+/**
+ * @param {Page} page
+ * @param {string[] | null} expected
+ */
+function checkFragment(page, expected) {
+  if (expected) {
+    history.replaceState(null, "", location.pathname);
+    checkExpected(page.keys, expected);
+    page.view.showKeyChecked();
+  }
+}
+
+main();

@@ -1,0 +1,220 @@
+/** What the page shows. Texts come in as texts: nothing here makes markup of them. */
+
+import { saySize, sayTime } from "./estimate.js";
+
+/** @import { Carried, Topic } from "./carries.js" */
+
+/** @typedef {"idle" | "sealing" | "sending" | "waiting" | "paused" | "done" | "failed"} State */
+
+/** A file that was chosen, and what it carries as soon as that is known. @typedef {{ file: File, carried: Carried | null }} Chosen */
+
+/** @type {Record<Topic, string>} */
+const TOPICS = {
+  place: "Place",
+  person: "Names or text",
+  device: "Device",
+  time: "Time",
+  software: "Software",
+};
+
+/** The parts of the page, from when the sealing form stands in it. */
+export class View {
+  constructor() {
+    const template = /** @type {HTMLTemplateElement} */ (find("sealing"));
+    find("place").replaceChildren(template.content.cloneNode(true));
+    this.form = find("form");
+    this.kind = /** @type {HTMLSelectElement} */ (find("kind"));
+    this.message = /** @type {HTMLTextAreaElement} */ (find("message"));
+    this.files = /** @type {HTMLInputElement} */ (find("files"));
+    this.drop = find("drop");
+    this.send = /** @type {HTMLButtonElement} */ (find("send"));
+    this.progress = /** @type {HTMLProgressElement} */ (find("progress"));
+    this.pause = find("pause");
+    this.cancel = find("cancel");
+    this.status = find("status");
+    this.work = find("work");
+    this.after = find("after");
+  }
+
+  /**
+   * The list of files, each with what it carries and a button that removes it.
+   *
+   * @param {readonly Chosen[]} chosen
+   * @param {(one: Chosen) => void} remove
+   */
+  showFiles(chosen, remove) {
+    find("list").replaceChildren(
+      ...chosen.map((one) => {
+        const button = make("button", "Remove");
+        button.type = "button";
+        button.className = "quiet";
+        button.setAttribute("aria-label", `Remove ${one.file.name}`);
+        button.addEventListener("click", () => remove(one));
+        const head = make("p");
+        head.append(make("strong", one.file.name), make("span", saySize(one.file.size)), button);
+        const item = make("li");
+        item.append(head, describeCarried(one.carried));
+        return item;
+      }),
+    );
+    find("originals").hidden = chosen.length === 0;
+  }
+
+  /**
+   * What will be sent, how large it is, and how long that may take.
+   *
+   * @param {readonly Chosen[]} chosen
+   * @param {number} length of the envelope, or 0 if there is none
+   * @param {[number, number]} range
+   */
+  showSummary(chosen, length, range) {
+    const total = chosen.reduce((sum, { file }) => sum + file.size, 0);
+    const files =
+      chosen.length === 0
+        ? "Your message, and no files."
+        : `Your message, and ${chosen.length === 1 ? "one file" : `${chosen.length} files`} (${saySize(total)}).`;
+    const sealed = length ? ` Locked and padded, so that its size tells less, that is ${saySize(length)}.` : "";
+    find("what").textContent = files + sealed;
+    find("how-long").textContent = length
+      ? `Over Tor this may take ${sayTime(range)}. This is a guess: it gets better once sending has begun.`
+      : "";
+  }
+
+  showKeyChecked() {
+    find("key-checked").hidden = false;
+  }
+
+  /** What was added or removed, or could not be. @param {string} sentence */
+  tellAdded(sentence) {
+    find("added").textContent = sentence;
+  }
+
+  /** Why nothing was sent. @param {string} sentence */
+  showProblem(sentence) {
+    find("problem").textContent = sentence;
+  }
+
+  /**
+   * The state for everybody; the sentence is read out by a screen reader when it changes.
+   *
+   * @param {State} state
+   * @param {string} sentence
+   */
+  setState(state, sentence) {
+    this.status.dataset.state = state;
+    if (this.status.textContent !== sentence) {
+      this.status.textContent = sentence;
+    }
+    this.pause.textContent = state === "paused" ? "Go on" : "Pause";
+  }
+
+  /** @param {number} percent @param {string} figures */
+  showProgress(percent, figures) {
+    this.progress.value = percent;
+    this.progress.textContent = `${percent} %`;
+    find("figures").textContent = figures;
+  }
+
+  /** The form or the work, never both. @param {boolean} working */
+  showWork(working) {
+    this.form.hidden = working;
+    find("intro").hidden = working;
+    this.work.hidden = !working;
+    if (working) {
+      find("work-title").focus();
+    }
+  }
+
+  /** It has arrived: nothing of what was said stays on the page. */
+  showDone() {
+    this.forget();
+    this.form.remove();
+    this.work.remove();
+    find("intro").hidden = true;
+    this.after.hidden = false;
+    find("after-title").focus();
+  }
+
+  /** Nothing can be sent from this page. */
+  close() {
+    this.forget();
+    find("intro").hidden = false;
+    this.form.remove();
+    this.work.remove();
+  }
+
+  /** Empty what the source typed and chose: Back must not show it again. */
+  forget() {
+    this.message.value = "";
+    this.kind.selectedIndex = 0;
+    this.files.value = "";
+    if (this.form.isConnected) {
+      this.showFiles([], () => {});
+      for (const id of ["what", "how-long", "added", "problem"]) {
+        find(id).textContent = "";
+      }
+    }
+  }
+}
+
+/** @param {Carried | null} carried */
+function describeCarried(carried) {
+  const box = make("div");
+  box.className = "carried";
+  if (!carried) {
+    box.append(make("p", "Looking at what this file carries…"));
+  } else if (!carried.readable) {
+    box.append(
+      make(
+        "p",
+        "This page cannot look into this kind of file. It may carry names, places or times: look yourself. " +
+          "Documents often name their author.",
+      ),
+    );
+  } else if (carried.findings.length === 0) {
+    box.append(make("p", "This page found no place, name, device or time in it. There may still be some."));
+  } else {
+    const list = make("ul");
+    list.append(
+      ...carried.findings.map(({ topic, text }) => {
+        const item = make("li");
+        item.append(make("strong", `${TOPICS[topic]}: `), text);
+        return item;
+      }),
+    );
+    box.append(make("p", "This file carries:"), list, make("p", explain(carried)));
+  }
+  return box;
+}
+
+/** In one line, what that means. @param {Carried} carried */
+function explain({ findings }) {
+  const worst = findings[0].topic;
+  return {
+    place: "It shows where it was made, and that may point at you.",
+    person: "Names in it may point at you.",
+    device: "The device may point at you, if somebody can compare it.",
+    time: "The time may point at you, if few people were there.",
+    software: "This alone tells little about you.",
+  }[worst];
+}
+
+/** @param {string} id */
+export function find(id) {
+  const element = document.getElementById(id);
+  if (!element) {
+    throw new TypeError(`the page has no ${id}`);
+  }
+  return element;
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Name
+ * @param {Name} name
+ * @param {string} [text]
+ */
+function make(name, text = "") {
+  const element = document.createElement(name);
+  element.textContent = text;
+  return element;
+}

@@ -1,0 +1,129 @@
+/** Parts, their sizes, and what is said of times and sizes. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { FileChangedError } from "../../../leakdrop/intake/browser/envelope/errors.js";
+import { CHUNK, headerLength } from "../../../leakdrop/intake/browser/envelope/header.js";
+import { seal } from "../../../leakdrop/intake/browser/envelope/sealing.js";
+import { Estimate, saySize, sayTime } from "../../../leakdrop/intake/browser/page/estimate.js";
+import { LARGEST_PART, PartSize, takePart } from "../../../leakdrop/intake/browser/page/parts.js";
+import { checkExpected, readFragment } from "../../../leakdrop/intake/browser/page/checks.js";
+import { WatchedFile } from "../../../leakdrop/intake/browser/page/watched.js";
+import { file, keyPair, plan } from "../fixtures.js";
+
+const MIB = 1024 * 1024;
+const key = await keyPair(1);
+
+test("a part ends where a chunk ends, and the first one has the header", async () => {
+  const sealed = seal(plan([key], [file(new Uint8Array(MIB))]));
+  const first = await takePart(sealed, 0, 2);
+  const second = await takePart(sealed, first?.end ?? 0, 2);
+  assert.equal(first?.end, headerLength(1) + 2 * CHUNK);
+  assert.equal(second?.bytes.length, 2 * CHUNK);
+  assert.ok(second?.holds(first?.end ?? 0));
+  assert.ok(!second?.holds(first ? first.end - 1 : 0));
+});
+
+test("there is no part behind the last", async () => {
+  const sealed = seal(plan([key]));
+  await takePart(sealed, 0, 15);
+  assert.equal(await takePart(sealed, headerLength(1) + CHUNK, 15), null);
+});
+
+test("parts grow with the speed up to 4 MiB, and a break halves them", () => {
+  const size = new PartSize();
+  const before = size.chunks;
+  for (let i = 0; i < 5; i += 1) {
+    size.worked(10 * MIB);
+  }
+  assert.equal(size.chunks, LARGEST_PART);
+  assert.ok(size.chunks > before);
+  assert.ok(LARGEST_PART * CHUNK + headerLength(16) <= 4 * MIB);
+  size.broke();
+  assert.equal(size.chunks, Math.floor(LARGEST_PART / 2));
+  for (let i = 0; i < 5; i += 1) {
+    size.broke();
+  }
+  assert.equal(size.chunks, 1);
+  size.worked(1000);
+  assert.equal(size.chunks, 1);
+  size.worked(2 * CHUNK);
+  assert.equal(size.chunks, 2);
+});
+
+test("an estimate begins with a wide range and comes to what was measured", () => {
+  const estimate = new Estimate();
+  const [least, most] = estimate.range(100e6);
+  assert.ok(most / least > 5);
+  for (let i = 0; i < 20; i += 1) {
+    estimate.add(300_000, 30); // 10 KB/s
+  }
+  const [from, to] = estimate.range(1e6);
+  assert.ok(from < 90 && 60 < from && to < 110, `${from} ${to}`);
+  assert.ok(to / from < 2);
+});
+
+test("times and sizes are said as people say them", () => {
+  assert.equal(sayTime([5, 40]), "less than a minute");
+  assert.equal(sayTime([5, 130]), "up to 2 minutes");
+  assert.equal(sayTime([118, 122]), "about 2 minutes");
+  assert.equal(sayTime([600, 5400]), "10 minutes to 1.5 hours");
+  assert.equal(sayTime([3600, 3700]), "about 1 hour");
+  assert.equal(saySize(1), "1 byte");
+  assert.equal(saySize(999), "999 bytes");
+  assert.equal(saySize(1_550_000), "1.6 MB");
+  assert.equal(saySize(4_227_858_432), "4.2 GB");
+});
+
+/** A file whose bytes change behind its back, as Firefox shows it. @param {Uint8Array<ArrayBuffer>} bytes */
+function changingFile(bytes) {
+  const shown = {
+    name: "talk.m4a",
+    type: "",
+    size: bytes.length,
+    bytes,
+    slice: (/** @type {number} */ start, /** @type {number} */ end) => new Blob([shown.bytes]).slice(start, end),
+  };
+  return shown;
+}
+
+/** @param {WatchedFile} watched */
+async function readAll(watched) {
+  for (let start = 0; start < watched.size; start += 262_144) {
+    await watched.slice(start, Math.min(start + 262_144, watched.size)).arrayBuffer();
+  }
+}
+
+test("a file that stays as it was read passes", async () => {
+  const watched = new WatchedFile(/** @type {any} */ (changingFile(new Uint8Array(3 * MIB).fill(1))));
+  await readAll(watched);
+  await watched.check();
+  await readAll(watched);
+  await watched.check();
+});
+
+for (const [name, bytes] of /** @type {[string, Uint8Array<ArrayBuffer>][]} */ ([
+  ["overwritten", new Uint8Array(3 * MIB).fill(2)],
+  ["cut short", new Uint8Array(2 * MIB).fill(1)],
+  ["emptied", new Uint8Array(0)],
+])) {
+  test(`a file that was ${name} after it was read does not pass`, async () => {
+    const file = changingFile(new Uint8Array(3 * MIB).fill(1));
+    const watched = new WatchedFile(/** @type {any} */ (file));
+    await readAll(watched);
+    file.bytes = bytes;
+    await assert.rejects(watched.check(), FileChangedError);
+  });
+}
+
+test("only an address that names keys is compared, and all of them must be there", async () => {
+  const other = await keyPair(2);
+  assert.equal(readFragment(""), null);
+  assert.equal(readFragment("#main"), null);
+  assert.deepEqual(readFragment("#key="), [""]);
+  const listed = readFragment(`#key=${key.public.fingerprint.toUpperCase()},${"0".repeat(64)}`) ?? [];
+  checkExpected([key.public], listed);
+  assert.throws(() => checkExpected([key.public, other.public], listed), /not the key in the link/);
+  assert.throws(() => checkExpected([key.public], [key.public.fingerprint.slice(0, 63)]), /not the key/);
+});

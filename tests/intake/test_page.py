@@ -1,0 +1,584 @@
+"""The page in real browsers: it seals on the device, goes on after breaks, and else sends nothing at all."""
+
+import base64
+import hashlib
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from leakdrop.envelope.keys import KeyPair
+from tests.intake.wire import Relay, answer
+from tests.keys import label_key_pair
+from tests.site import Site, run, wait_until
+from tests.torbrowser import TorBrowser
+
+pytestmark = pytest.mark.needs("firefox-esr")
+
+FIRST_LOAD = 80_000  # bytes over the wire, headers included
+AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
+MARK = b"CANARY-7f3a91c2"
+
+
+class Source:
+    """Somebody at a browser, on the first page."""
+
+    def __init__(self, browser, url: str, fragment: str = "") -> None:
+        self.browser = browser
+        browser.navigate("about:blank")
+        browser.navigate(url + fragment)
+
+    def find(self, name: str):
+        return self.browser.find_element("id", name)
+
+    def is_there(self, name: str) -> bool:
+        return bool(self.browser.find_elements("id", name))
+
+    def wait_for_form(self) -> "Source":
+        wait_until(lambda: self.is_there("send"))
+        wait_until(lambda: self.find("what").text)
+        return self
+
+    def choose(self, *paths: Path) -> None:
+        for path in paths:
+            self.find("files").send_keys(str(path))
+
+    def press(self, name: str) -> None:
+        self.find(name).click()
+
+    @property
+    def state(self) -> str | None:
+        return self.find("status").get_attribute("data-state")
+
+    def wait_for(self, *states: str) -> None:
+        wait_until(lambda: self.state in states)
+
+    def run(self, script: str, *arguments):
+        return self.browser.execute_script(script, script_args=list(arguments))
+
+
+@pytest.fixture(scope="module")
+def standard() -> Iterator:
+    with TorBrowser("standard") as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def safer() -> Iterator:
+    with TorBrowser("safer") as browser:
+        yield browser
+
+
+@pytest.fixture(params=["standard", "safer"])
+def each_browser(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def relay(site: Site) -> Iterator[Relay]:
+    with Relay(site.port) as relay:
+        yield relay
+
+
+def noise(path: Path, size: int) -> Path:
+    path.write_bytes(os.urandom(size))
+    return path
+
+
+def assert_arrived(site: Site, alice: KeyPair, message: str, *paths: Path) -> None:
+    envelope = site.open_only(alice)
+    assert (envelope.index.sealed, envelope.index.message) == ("browser", message)
+    assert [file.name for file in envelope.index.files] == [path.name for path in paths]
+    for number, path in enumerate(paths):
+        assert sha256(envelope.read_file(number)) == sha256(path.read_bytes())
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.needs("ffmpeg", "espeak-ng", "exiftool")
+def test_a_message_and_real_files_arrive_sealed_by_the_browser(each_browser, site, alice, recordings):
+    source = Source(each_browser, site.url).wait_for_form()
+    source.find("message").send_keys("What I heard.\nشكرا")
+    source.choose(*recordings.all())
+    source.press("send")
+    source.wait_for("done", "failed")
+    assert_arrived(site, alice, "What I heard.\nشكرا", *recordings.all())
+    assert each_browser.get_cookies() == []
+    assert source.run("return [localStorage.length, sessionStorage.length]") == [0, 0]
+
+
+def test_what_the_browser_sends_holds_no_plaintext_and_no_exact_size(
+    each_browser, site, relay, alice, tmp_path
+):
+    named = tmp_path / f"{MARK.decode()}.txt"
+    named.write_bytes(MARK * 60_000)
+    source = Source(each_browser, relay.url).wait_for_form()
+    source.find("message").send_keys(MARK.decode())
+    source.choose(named)
+    source.press("send")
+    source.wait_for("done")
+    assert_arrived(site, alice, MARK.decode(), named)
+    assert relay.count("PATCH") > 0
+    for secret in (MARK, str(named.stat().st_size).encode(), b"WRAP training"):
+        assert secret not in relay.sent
+        assert base64.b64encode(secret) not in relay.sent
+
+
+def test_every_visit_makes_the_same_requests_and_the_first_one_is_small(standard, site, relay, tmp_path):
+    Source(standard, relay.url).wait_for_form()
+    assert relay.received < FIRST_LOAD
+    first = sorted(relay.lines)
+    assert len(first) == 3
+    relay.lines.clear()
+    source = Source(standard, relay.url, "#key=" + label_key_pair("alice").public.fingerprint).wait_for_form()
+    source.choose(noise(tmp_path / "a.jpg", 1000))
+    source.find("message").send_keys("hello")
+    wait_until(lambda: "a.jpg" in source.find("list").text)
+    assert [line for line in sorted(relay.lines) if "/static/" not in line] == [
+        line for line in first if "/static/" not in line
+    ]
+
+
+def test_the_upload_goes_on_by_itself_after_the_server_was_killed(each_browser, start_site, alice, tmp_path):
+    site = start_site()
+    path = noise(tmp_path / "talk.m4a", 12_000_000)
+    with Relay(site.port, pause=0.02) as relay:
+        source = Source(each_browser, relay.url).wait_for_form()
+        source.find("message").send_keys("through a crash")
+        source.choose(path)
+        source.press("send")
+        wait_until(lambda: len(relay.sent) > 3_000_000)
+        site.stop(signal.SIGKILL)
+        source.wait_for("waiting")
+        assert "Waiting for Tor" in source.find("status").text
+        site.start()
+        source.wait_for("done", "failed")
+        assert relay.count("POST") == 1
+        assert relay.count("HEAD") > 0
+    assert_arrived(site, alice, "through a crash", path)
+
+
+def test_lost_circuits_and_cut_requests_lose_nothing(standard, site, relay, alice, tmp_path):
+    path = noise(tmp_path / "talk.m4a", 8_000_000)
+    source = Source(standard, relay.url).wait_for_form()
+    source.choose(path)
+    relay.cut_after = 300_000  # in the middle of a chunk
+    source.press("send")
+    wait_until(lambda: relay.count("PATCH") >= 3)
+    relay.cut_after = None
+    source.wait_for("done", "failed")
+    assert_arrived(site, alice, "", path)
+    assert relay.count("POST") == 1
+
+
+def test_an_upload_whose_last_answer_was_lost_is_found_to_be_done(standard, site, relay, alice):
+    source = Source(standard, relay.url).wait_for_form()
+    source.find("message").send_keys("short")
+    relay.cut_answers = "PATCH"
+    source.press("send")
+    source.wait_for("done", "failed")
+    assert (relay.count("PATCH"), relay.count("HEAD")) == (1, 1)
+    assert_arrived(site, alice, "short")
+
+
+def test_an_upload_that_the_site_forgot_begins_anew_under_another_key(standard, site, relay, alice, tmp_path):
+    path = noise(tmp_path / "a", 3_000_000)
+    source = Source(standard, relay.url).wait_for_form()
+    source.choose(path)
+    forgotten = []
+
+    def forget_once(line: str) -> bytes | None:
+        if line.startswith("PATCH") and len(forgotten) < 1 and relay.count("PATCH") == 2:
+            forgotten.append(line)
+            return answer("404 Not Found")
+        return None
+
+    relay.own_answer = forget_once
+    source.press("send")
+    source.wait_for("done", "failed")
+    assert forgotten
+    assert relay.count("POST") == 2
+    assert relay.count("DELETE") == 1
+    assert_arrived(site, alice, "", path)
+    headers = re.findall(rb"LEAKDROP\x01\x01.{16}(.{1088})", bytes(relay.sent), re.DOTALL)
+    assert len(set(headers)) == 2
+
+
+@pytest.mark.parametrize("status", ["503 Busy", "507 Full", "500 Fault", "409 Conflict"])
+def test_what_may_work_another_time_is_tried_again(standard, site, relay, alice, status):
+    refused = []
+
+    def refuse_once(line: str) -> bytes | None:
+        if line.startswith(("PATCH", "POST")) and line.split()[0] not in refused:
+            refused.append(line.split()[0])
+            return answer(status)
+        return None
+
+    relay.own_answer = refuse_once
+    source = Source(standard, relay.url).wait_for_form()
+    source.find("message").send_keys("again")
+    source.press("send")
+    source.wait_for("done", "failed")
+    assert refused == ["POST", "PATCH"]
+    assert_arrived(site, alice, "again")
+
+
+@pytest.mark.parametrize("status", ["400 Bad", "413 Large", "415 Foreign"])
+def test_what_the_site_refuses_for_good_is_told_and_not_tried_again(standard, site, relay, status):
+    relay.own_answer = lambda line: answer(status) if line.startswith("PATCH") else None
+    source = Source(standard, relay.url).wait_for_form()
+    source.find("message").send_keys("kept on the page")
+    source.press("send")
+    source.wait_for("failed")
+    assert relay.count("PATCH") == 1
+    assert "Nothing of it was kept" in source.find("status").text
+    assert source.find("message").get_property("value") == "kept on the page"
+    wait_until(site.is_empty)
+
+
+def test_pause_holds_everything_and_going_on_finishes(standard, site, relay, alice, tmp_path):
+    path = noise(tmp_path / "a", 6_000_000)
+    relay.pause = 0.02
+    source = Source(standard, relay.url).wait_for_form()
+    source.choose(path)
+    source.press("send")
+    wait_until(lambda: len(relay.sent) > 2_000_000)
+    source.press("pause")
+    source.wait_for("paused")
+    assert source.find("pause").text == "Go on"
+    wait_until(lambda: not relay._open)
+    before = len(relay.lines)
+    time.sleep(1.5)  # longer than the first pause after a failure
+    assert len(relay.lines) == before
+    relay.pause = 0
+    source.press("pause")
+    source.wait_for("done", "failed")
+    assert relay.count("POST") == 1
+    assert_arrived(site, alice, "", path)
+
+
+def test_cancel_throws_away_what_was_sent_and_keeps_what_was_typed(standard, site, relay, tmp_path):
+    relay.pause = 0.02
+    source = Source(standard, relay.url).wait_for_form()
+    source.find("message").send_keys("not yet")
+    source.choose(noise(tmp_path / "a", 6_000_000))
+    source.press("send")
+    wait_until(lambda: len(relay.sent) > 1_500_000)
+    source.press("cancel")
+    source.wait_for("idle")
+    wait_until(site.is_empty)
+    assert source.find("message").get_property("value") == "not yet"
+    assert "a" in source.find("list").text
+    assert relay.count("DELETE") == 1
+
+
+@pytest.mark.parametrize("change", ["overwritten", "shrunk", "removed"])
+def test_a_file_that_changes_while_it_is_sent_ends_it_with_a_clear_sentence(
+    standard, site, relay, tmp_path, change
+):
+    path = noise(tmp_path / "talk.m4a", 6_000_000)
+    relay.pause = 0.02
+    source = Source(standard, relay.url).wait_for_form()
+    source.choose(path)
+    source.press("send")
+    wait_until(lambda: len(relay.sent) > 2_000_000)
+    if change == "overwritten":
+        with path.open("r+b") as file:
+            file.write(os.urandom(6_000_000))
+    elif change == "shrunk":
+        os.truncate(path, 3_000_000)
+    else:
+        path.unlink()
+    relay.pause = 0
+    source.wait_for("failed", "done")
+    assert "talk.m4a” has changed" in source.find("status").text
+    wait_until(site.is_empty)
+
+
+def test_nothing_can_be_sent_when_the_script_does_not_load(standard, site, relay):
+    relay.own_answer = lambda line: answer("503 Busy") if ".js" in line else None
+    source = Source(standard, relay.url)
+    wait_until(lambda: any(".js" in line for line in relay.lines))
+    assert "not ready to send" in source.find("main").text
+    assert source.run("return document.forms.length") == 0
+    assert not source.browser.find_elements("css selector", "button, input, textarea, [type=submit]")
+    assert relay.count("POST") == 0
+
+
+def test_another_key_than_the_links_sends_nothing(standard, relay, alice):
+    for listed in ("0" * 64, label_key_pair("bob").public.fingerprint, "", alice.public.fingerprint[:-1]):
+        source = Source(standard, relay.url, f"#key={listed}")
+        wait_until(lambda source=source: source.is_there("status"))
+        source.wait_for("failed")
+        assert "not the key in the link" in source.find("status").text
+        assert not source.is_there("send")
+        assert "#" not in source.browser.get_url()
+    assert relay.count("POST") == 0
+
+
+def test_the_links_key_is_checked_and_leaves_the_address_bar(standard, site, alice):
+    listed = f"#key={label_key_pair('bob').public.fingerprint},{alice.public.fingerprint.upper()}"
+    source = Source(standard, site.url, listed).wait_for_form()
+    assert source.browser.get_url() == site.url
+    assert "the one in the link" in source.find("summary").text
+    source.find("message").send_keys("checked")
+    source.press("send")
+    source.wait_for("done")
+    assert_arrived(site, alice, "checked")
+
+
+def test_a_key_that_is_not_what_its_fingerprint_says_sends_nothing(standard, start_site):
+    site = start_site()
+    page = site.get("/")[1]
+    fingerprint = label_key_pair("alice").public.fingerprint.encode()
+    changed = page.replace(b'data-fingerprint="' + fingerprint, b'data-fingerprint="' + fingerprint[::-1])
+    assert changed != page
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"
+    with Relay(
+        site.port, own_answer=lambda line: head + changed if line == "GET / HTTP/1.1" else None
+    ) as relay:
+        source = Source(standard, relay.url)
+        wait_until(lambda: source.is_there("status"))
+        source.wait_for("failed")
+        assert "damaged" in source.find("status").text
+        assert not source.is_there("send")
+
+
+# This machine by an address that is not a loopback address for Firefox.
+INSECURE = {"network.socket.ip_addr_any.disabled": False, "dom.security.https_only_mode": False}
+
+
+def test_without_a_secure_context_nothing_can_be_sent(site):
+    with TorBrowser("standard", prefs=INSECURE) as browser:
+        source = Source(browser, f"http://0.0.0.0:{site.port}/")
+        assert source.run("return isSecureContext") is False
+        wait_until(lambda: source.is_there("status"))
+        source.wait_for("failed")
+        assert "by its .onion address" in source.find("status").text
+        assert not source.is_there("send")
+
+
+def test_after_back_neither_message_nor_files_are_there(standard, site, tmp_path):
+    source = Source(standard, site.url).wait_for_form()
+    source.find("message").send_keys(MARK.decode())
+    source.choose(noise(tmp_path / f"{MARK.decode()}.bin", 1000))
+    standard.navigate(f"{site.url}key")
+    standard.go_back()
+    source.wait_for_form()
+    assert source.find("message").get_property("value") == ""
+    assert MARK.decode() not in standard.page_source
+
+
+def test_leaving_while_sending_is_asked_about(site, relay, tmp_path):
+    relay.pause = 0.05
+    with TorBrowser("standard", prefs={"dom.require_user_interaction_for_beforeunload": False}) as browser:
+        source = Source(browser, relay.url).wait_for_form()
+        asked = "return !window.dispatchEvent(new Event('beforeunload', { cancelable: true }));"
+        assert not source.run(asked)
+        source.choose(noise(tmp_path / "a", 6_000_000))
+        source.press("send")
+        source.wait_for("sending")
+        assert source.run(asked)
+        source.press("cancel")
+        source.wait_for("idle")
+        assert not source.run(asked)
+
+
+@pytest.mark.needs("exiftool", "ffmpeg", "espeak-ng")
+def test_what_photos_and_recordings_carry_is_shown_before_they_are_sent(
+    each_browser, relay, recordings, tmp_path
+):
+    iphone, android, old = tmp_path / "IMG_1.mov", tmp_path / "VID_2.mp4", tmp_path / "memo.mp3"
+    feature_phone = tmp_path / "VID_3.3gp"
+    video = ["ffmpeg", "-nostdin", "-loglevel", "error", "-i", recordings.video, "-c", "copy"]
+    run(*video, "-metadata", "creation_time=2026-11-17T10:15:02Z", android)
+    run("exiftool", "-q", "-overwrite_original", "-UserData:GPSCoordinates=51.5007, -0.1246, 10", android)
+    run(*video, "-metadata", "location=+51.5007-000.1246/", "-f", "mp4", feature_phone)
+    run(*video, "-f", "mov", iphone)
+    made_by = ["-Keys:GPSCoordinates=51.5007, -0.1246, 10", "-Keys:Make=Apple", "-Keys:Model=iPhone 13"]
+    run("exiftool", "-q", "-overwrite_original", *made_by, iphone)
+    run(
+        "ffmpeg",
+        "-nostdin",
+        "-loglevel",
+        "error",
+        "-i",
+        recordings.talk,
+        "-t",
+        "2",
+        "-metadata",
+        "artist=Jane Doe",
+        old,
+    )
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(recordings.photo.read_bytes()[:300])
+    source = Source(each_browser, relay.url).wait_for_form()
+    asked = len(relay.lines)
+    source.choose(recordings.photo, iphone, android, old, recordings.slides, broken, feature_phone)
+    wait_until(lambda: "Looking" not in source.find("list").text)
+    shown = [item.text for item in source.browser.find_elements("css selector", "#list > li")]
+    for text in (
+        "Place: 51.50070, -0.12460",
+        "Device: Fairphone FP5",
+        "Time: 2026:11:17",
+        "where it was made",
+    ):
+        assert text in shown[0]
+    assert "Place: 51.5007, -0.1246" in shown[1]
+    assert "Apple" in shown[1]
+    assert "iPhone 13" in shown[1]
+    assert "Place: 51.5007, -0.1246" in shown[2]
+    assert "2026-11-17 10:15" in shown[2]
+    assert "Jane Doe" in shown[3]
+    assert "cannot look into" in shown[4]
+    assert "broken.jpg" in shown[5]
+    assert "Place: where it was recorded" in shown[6]
+    assert len(relay.lines) == asked
+
+
+def test_files_add_up_and_can_be_removed(standard, site, alice, tmp_path):
+    first, second = noise(tmp_path / "first", 1000), noise(tmp_path / "second", 2000)
+    source = Source(standard, site.url).wait_for_form()
+    source.choose(first)
+    source.choose(second)
+    wait_until(lambda: "2 files (3 KB)" in source.find("what").text)
+    source.browser.find_element("css selector", "[aria-label='Remove first']").click()
+    wait_until(lambda: "one file (2 KB)" in source.find("what").text)
+    source.press("send")
+    source.wait_for("done")
+    assert_arrived(site, alice, "", second)
+
+
+def test_files_that_are_dropped_are_added_and_never_replace_the_page(standard, site, alice):
+    source = Source(standard, site.url).wait_for_form()
+    source.run("""
+        const carried = new DataTransfer();
+        carried.items.add(new File(["dropped"], "dropped.txt"));
+        const event = new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true });
+        if (document.body.dispatchEvent(event)) throw new Error("the browser would open it");
+    """)
+    wait_until(lambda: "dropped.txt" in source.find("list").text)
+    source.press("send")
+    source.wait_for("done")
+    assert site.open_only(alice).read_file(0) == b"dropped"
+
+
+def test_nothing_and_too_much_are_told_before_anything_is_sent(standard, start_site, tmp_path):
+    site = start_site(largest_plaintext_bytes=1024 * 1024)
+    with Relay(site.port) as relay:
+        source = Source(standard, relay.url).wait_for_form()
+        source.press("send")
+        assert "Write a message or choose a file first" in source.find("problem").text
+        source.choose(noise(tmp_path / "a", 1_100_000))
+        wait_until(lambda: "more than this site can take" in source.find("problem").text)
+        source.press("send")
+        assert source.state == "idle"
+        assert relay.count("POST") == 0
+
+
+def test_the_keyboard_alone_is_enough(standard, site, alice):
+    source = Source(standard, site.url).wait_for_form()
+    tab, enter = "\ue004", "\ue007"
+
+    def strike(key: str) -> None:
+        standard.actions.sequence("key", "keyboard").key_down(key).key_up(key).perform()
+
+    source.find("message").send_keys("by keys")
+    for _ in range(20):
+        strike(tab)
+        if standard.get_active_element().get_attribute("id") == "send":
+            break
+    strike(enter)
+    source.wait_for("done")
+    assert standard.get_active_element().get_attribute("id") == "after-title"
+    assert_arrived(site, alice, "by keys")
+
+
+def find_barriers(source: Source) -> list[str]:
+    """What axe-core finds: WCAG 2.2 A and AA, and its best practices. It cannot run twice in a document."""
+    source.browser.timeout.script = 60
+    return source.browser.execute_async_script(
+        AXE.read_text()
+        + """
+        const done = arguments[arguments.length - 1];
+        axe.run(document, { resultTypes: ["violations"] }).then(
+            ({ violations }) => done(violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html)}`)),
+            (error) => done([`axe-core failed: ${error}`]),
+        );
+        """,
+        sandbox="axe",
+    )
+
+
+@pytest.mark.parametrize("state", ["idle", "sending", "waiting", "paused", "done", "failed"])
+def test_axe_finds_no_barrier_in_any_state(standard, relay, recordings, state):
+    source = Source(standard, relay.url, "#key=0" if state == "failed" else "")
+    wait_until(lambda: source.is_there("status"))
+    if state != "failed":
+        source.wait_for_form().choose(recordings.photo, recordings.slides, recordings.talk)
+        wait_until(lambda: "Looking" not in source.find("list").text)
+    if state in ("sending", "paused"):
+        relay.pause = 0.1
+    if state == "waiting":
+        relay.own_answer = lambda line: answer("503 Busy") if line.startswith("POST") else None
+    if state not in ("idle", "failed"):
+        source.press("send")
+    if state == "paused":
+        source.wait_for("sending")
+        source.press("pause")
+    source.wait_for(state)
+    assert find_barriers(source) == []
+
+
+@pytest.mark.parametrize("path", ["key", "safety", "nothing-here"])
+def test_axe_finds_no_barrier_on_the_other_pages(standard, site, path):
+    assert find_barriers(Source(standard, site.url + path)) == []
+
+
+@pytest.mark.parametrize("sealing", [True, False])
+def test_axe_finds_no_barrier_without_javascript(start_site, sealing):
+    """axe-core needs JavaScript: the page is shown as it is without, by a browser that has it."""
+    site = start_site(no_script_sealing=sealing)
+    page = site.get("/")[1].replace(b"<noscript>", b"<div>").replace(b"</noscript>", b"</div>")
+    page = re.sub(rb"<script.*?</script>|<div id=\"place\".*?</div>", b"", page, flags=re.DOTALL)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\n\r\n"
+    with (
+        Relay(site.port, own_answer=lambda line: head + page if line == "GET / HTTP/1.1" else None) as relay,
+        TorBrowser("standard") as browser,
+    ):
+        assert find_barriers(Source(browser, relay.url)) == []
+
+
+def test_at_safest_the_ways_are_explained_and_no_id_is_there_twice(start_site):
+    for sealing in (True, False):
+        site = start_site(no_script_sealing=sealing)
+        with TorBrowser("safest") as browser:
+            source = Source(browser, site.url)
+            text = source.find("main").text
+            assert "Security Level" in text
+            assert "Privacy and security" in text
+            assert "leakdrop-seal" in text
+            assert ("sealed when it arrives" in text) == sealing
+            assert "not ready to send" not in text
+            for name in ("message", "kind"):
+                assert len(browser.find_elements("id", name)) == sealing
+            for name in ("files", "send"):
+                assert len(browser.find_elements("id", name)) == 1
+
+
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_nothing_is_cut_off_at_any_width(site, width):
+    with TorBrowser("standard", prefs={"privacy.resistFingerprinting.letterboxing": False}) as browser:
+        source = Source(browser, site.url).wait_for_form()
+        browser.set_window_rect(width=max(width, 500), height=800)
+        if width < 500:  # no window of Firefox is as narrow as a phone's
+            source.run("document.documentElement.style.width = `${arguments[0]}px`", width)
+        assert source.run(
+            "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        )
