@@ -375,6 +375,15 @@ def test_after_back_neither_message_nor_files_are_there(standard, site, tmp_path
     assert MARK.decode() not in standard.page_source
 
 
+def test_leaving_the_page_empties_it_at_once(standard, site, tmp_path):
+    source = Source(standard, site.url).wait_for_form()
+    source.find("message").send_keys(MARK.decode())
+    source.choose(noise(tmp_path / f"{MARK.decode()}.bin", 1000))
+    source.run("window.dispatchEvent(new Event('pagehide'))")
+    assert source.find("message").get_property("value") == ""
+    assert MARK.decode() not in standard.page_source
+
+
 def test_leaving_while_sending_is_asked_about(site, relay, tmp_path):
     relay.pause = 0.05
     with TorBrowser("standard", prefs={"dom.require_user_interaction_for_beforeunload": False}) as browser:
