@@ -173,6 +173,11 @@ class PrivateTorNetwork:
         ]
         return {words[0]: re.findall(r"~(\w+)", words[2]) for words in rendezvous}
 
+    def guards(self) -> set[str]:
+        """The relays to which client and host are bound; it takes them minutes to trust another."""
+        lines = self.control("client", "GETINFO entry-guards") + self.control("host", "GETINFO entry-guards")
+        return {name for line in lines for name in re.findall(r"~(\w+) up", line)}
+
     def _configure(self) -> None:
         self._authorities = [Node(self.folder / f"auth{i}") for i in range(AUTHORITIES)]
         self._relays = [Node(self.folder / f"relay{i}") for i in range(RELAYS)]

@@ -23,7 +23,7 @@ from leakdrop.envelope.padding import PIECE, padded
 from leakdrop.errors import EnvelopeError, Kind
 
 # Large reads and writes cost less than the cipher does; more than this brings nothing.
-BATCH = 4
+BATCH = 2
 TRAILER = 16
 
 

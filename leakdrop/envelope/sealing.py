@@ -27,14 +27,15 @@ from leakdrop.envelope.keys import PublicKey
 from leakdrop.envelope.padding import PIECE, padded
 from leakdrop.errors import SubmissionError
 
-# Large reads and writes cost less than the cipher does; more than this brings nothing.
-BATCH = 2
+# How many pieces are sealed at once: of what arrives over a network, and of files.
+BATCH = 1
+LARGE_BATCH = 8
 
 
 class Sink(Protocol):
     """A binary file that can be written; it tells how many bytes it took, which may be fewer."""
 
-    def write(self, data: bytes | memoryview, /) -> int | None: ...
+    def write(self, data: bytes | memoryview, /) -> int: ...
 
 
 class Readable(Protocol):
@@ -83,19 +84,20 @@ class Sealer:
         sealer.write(some_bytes)          # as often as there are some
         sealer.finish("server", kind, message)
 
-    Nothing but the sealed form is ever written, and no more than `BATCH` pieces are held in memory.
+    Nothing but the sealed form is ever written, and `batch` pieces are held in memory, with twice as many
+    chunks: what was written last stays as it is until the next is written, so that a sink can take its time.
     """
 
-    def __init__(self, recipients: Iterable[PublicKey], sink: Sink) -> None:
+    def __init__(self, recipients: Iterable[PublicKey], sink: Sink, *, batch: int = BATCH) -> None:
         file_key = secrets.token_bytes(FILE_KEY)
         header = seal_header(file_key, recipients)
         self._body_key = derive_body_key(file_key, header)
         self._sink = sink
         self._files: list[FileEntry] = []
-        self._plain = memoryview(bytearray(BATCH * PIECE))
+        self._plain = memoryview(bytearray(batch * PIECE))
         self._filled = 0  # bytes of `_plain` that wait to be sealed
         self._chunks = 0  # chunks that are sealed
-        self._sealed = memoryview(bytearray(BATCH * CHUNK))
+        self._sealed, self._written = (memoryview(bytearray(batch * CHUNK)) for _ in range(2))
         self._write(memoryview(bytes(header)))
 
     @property
@@ -175,12 +177,13 @@ class Sealer:
             self._chunks += 1
             written += size
         self._write(self._sealed[:written])
+        self._sealed, self._written = self._written, self._sealed
         self._filled = 0
 
     def _write(self, data: memoryview) -> None:
         """Write all bytes: a file without a buffer may take fewer at once."""
         while data:
-            data = data[self._sink.write(data) or 0 :]
+            data = data[int(self._sink.write(data)) :]
 
 
 def seal(
@@ -198,7 +201,7 @@ def seal(
     `progress` is told how many bytes were read. Raises SubmissionError if a bound is broken; then
     what was written is no envelope, and is to be thrown away.
     """
-    sealer = Sealer(recipients, sink)
+    sealer = Sealer(recipients, sink, batch=LARGE_BATCH)
     for file in files:
         sealer.begin_file(file.name, file.type)
         sealer.read_from(file.source, progress)

@@ -14,8 +14,9 @@ from leakdrop.bundle import open_regular
 from leakdrop.envelope.header import envelope_length
 from leakdrop.envelope.index import FileEntry, Index, clean_name, encode_index
 from leakdrop.envelope.keys import PublicKey
-from leakdrop.envelope.sealing import Sealer
+from leakdrop.envelope.sealing import LARGE_BATCH, Sealer
 from leakdrop.errors import BundleError, SubmissionError, UsageError
+from leakdrop.seal.behind import WriteBehind
 from leakdrop.seal.files import check_room, create_whole_file, naming
 
 TRAILER = 16
@@ -92,12 +93,12 @@ def seal_draft(
     Raises SubmissionError (a bound is broken, a file has changed), NoRoomError and OSError.
     """
     check_room(destination.parent, submission.measure(recipients), "The envelope")
-    with create_whole_file(destination) as sink:
-        sealer = Sealer(recipients, sink)
-        for path, file in zip(submission.paths, submission.files, strict=True):
-            sealer.begin_file(file.name, file.type)
+    with create_whole_file(destination) as file, WriteBehind(file) as sink:
+        sealer = Sealer(recipients, sink, batch=LARGE_BATCH)
+        for path, entry in zip(submission.paths, submission.files, strict=True):
+            sealer.begin_file(entry.name, entry.type)
             with _open_input(path) as source:
                 sealer.read_from(_Input(path, source), progress)
-            if sealer.files[-1] != file:
+            if sealer.files[-1] != entry:
                 raise SubmissionError(f"{path} has changed while it was sealed: seal it again.")
         sealer.finish(submission.sealed, submission.kind, submission.message)

@@ -1,7 +1,6 @@
 """How things are measured: rounds take turns, medians are compared, and a line tells what holds."""
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -49,23 +48,19 @@ def fill(path: Path, size: int) -> Path:
 
 
 def measure(runs: int, *works: Callable[[], object]) -> list[float]:
-    """The median seconds of each piece of work; they take turns."""
+    """The median seconds of each piece of work; they take turns. Work that returns seconds timed itself."""
     seconds: list[list[float]] = [[] for _ in works]
     for work in works:
         work()  # warm
     for _ in range(runs):
         for number, work in enumerate(works):
             started = time.perf_counter()
-            work()
-            seconds[number].append(time.perf_counter() - started)
+            own = work()
+            elapsed = time.perf_counter() - started
+            seconds[number].append(own if isinstance(own, float) else elapsed)
     return [statistics.median(times) for times in seconds]
 
 
-def call(*command: object) -> resource.struct_rusage:
-    """Run a command to its end, and return what it used."""
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{command[0]} failed")
-    return usage
+def call(*command: object) -> None:
+    """Run a command to its end."""
+    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)

@@ -349,7 +349,7 @@ ONLY_PYTHON = {
     "header": {"Source"},  # a Blob
     "keys": {"derive_sign_key"},  # reports are signed on reviewers' laptops
     "opening": {"BATCH"},  # the browser reads one chunk at a time
-    "sealing": {"BATCH", "Sink", "Readable", "Sealer"},  # nothing arrives as a stream
+    "sealing": {"BATCH", "LARGE_BATCH", "Sink", "Readable", "Sealer"},  # nothing arrives as a stream
 }
 ONLY_JAVASCRIPT = {
     "errors": {"FileChangedError", "KindName"},

@@ -1,6 +1,8 @@
 """`leakdrop-seal`: what goes in comes out, and nothing is lost, overwritten or half written."""
 
 import datetime
+import errno
+import io
 import os
 import random
 import re
@@ -8,6 +10,7 @@ import shlex
 import socket
 import stat
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +19,7 @@ from leakdrop.envelope.index import FileEntry
 from leakdrop.envelope.keyfile import encode_public_key
 from leakdrop.envelope.opening import Envelope, open_envelope
 from leakdrop.errors import SubmissionError
+from leakdrop.seal.behind import WriteBehind
 from leakdrop.seal.cli import EXAMPLES, main, make_parser
 from leakdrop.seal.offline import draft, guess_type, seal_draft
 from leakdrop.terminal import group_fingerprint, human_size
@@ -391,3 +395,36 @@ def test_help_has_examples_that_parse():
     assert EXAMPLES in result.stdout
     for example in re.findall("^  leakdrop-seal (.*)$", EXAMPLES, re.MULTILINE):
         assert make_parser().parse_intermixed_args(shlex.split(example)).files
+
+
+class Stubborn(io.BytesIO):
+    """A file that takes a few bytes at once, slowly, and is full at some time."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+
+    def write(self, data) -> int:
+        if self.tell() + len(data) > self._room:
+            raise OSError(errno.ENOSPC, "full")
+        time.sleep(0.001)
+        return super().write(bytes(data[:50_000]))
+
+
+def test_writing_behind_gives_the_file_every_byte_in_order():
+    file, expected = Stubborn(10**9), io.BytesIO()
+    with WriteBehind(file) as sink:
+        for number in range(40):
+            piece = bytes([number]) * (number * 4_001)
+            expected.write(piece)
+            assert sink.write(piece) == len(piece)
+    assert file.getvalue() == expected.getvalue()
+
+
+def test_an_error_behind_is_raised_by_the_next_write_or_at_the_end():
+    with WriteBehind(Stubborn(10)) as sink:
+        sink.write(bytes(100))
+        with pytest.raises(OSError, match="full"):
+            sink.write(bytes(100))
+    with pytest.raises(OSError, match="full"), WriteBehind(Stubborn(10)) as sink:
+        sink.write(bytes(100))

@@ -109,10 +109,19 @@ def close_circuits(net: PrivateTorNetwork, site: Site) -> None:
 
 
 def kill_relay(net: PrivateTorNetwork, site: Site) -> None:
-    """One that carries the upload."""
-    wait_until(net.circuits_to_the_onion)
-    used = {name for hops in net.circuits_to_the_onion().values() for name in hops[1:]}
-    killed = random.Random(0).choice(sorted(used))
+    """One that carries the upload and is nobody's guard."""
+
+    found: list[str] = []
+
+    def find() -> bool:
+        used = {name for hops in net.circuits_to_the_onion().values() for name in hops}
+        found[:] = sorted(name for name in used - net.guards() if name.startswith("relay"))
+        if not found:
+            close_circuits(net, site)  # the next ones may have one
+        return bool(found)
+
+    wait_until(find)
+    killed = found[0]
     net.kill(killed)
     net.restart(killed)
 
