@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup static run test check lint vectors bench lock clean
+.PHONY: help setup static run test long check lint vectors bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -34,6 +34,10 @@ run: $(READY) $(STATIC) ## a demonstration on http://127.0.0.1:8000, and what to
 test: $(READY) $(STATIC) ## all tests
 	$(BIN)/python -m pytest
 	$(BIN)/node --test 'tests/browser/**/*.test.js'
+
+long: $(READY) $(STATIC) ## tests with large files: 1 GiB by other tus clients, 300 MiB by Firefox over Tor
+	LEAKDROP_LONG=1 $(BIN)/python -m pytest --timeout=3000 tests/intake/test_tus_clients.py \
+		tests/system/test_tor.py -k "other_authors or page_sealed"
 
 lint: $(READY) ## format, style, types, layers
 	$(BIN)/ruff format --check .

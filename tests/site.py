@@ -41,8 +41,8 @@ def assert_one_line(done: subprocess.CompletedProcess, sentence: str, code: int 
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
+def wait_until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
