@@ -38,6 +38,7 @@ CookieAuthentication 1
 OutboundBindAddress 127.0.0.1
 ShutdownWaitLength 0
 LearnCircuitBuildTimeout 0
+CircuitBuildTimeout 10
 """
 RELAY = """\
 Nickname {node.name}

@@ -81,13 +81,13 @@ def bench_browser(folder: Path, runs: int) -> list[Result]:
     results = []
     try:
         for level in ("standard", "safer"):
-            with TorBrowser(level, timeout=600) as browser:
+            with TorBrowser(level, timeout=600) as sealing, TorBrowser(level, timeout=600) as sending:
                 ours_s, plain_s = measure(
                     runs,
-                    lambda browser=browser: send_sealed(browser, site, plain),
-                    lambda browser=browser: send_plain(browser, port, plain),
+                    lambda sealing=sealing: send_sealed(sealing, site, plain),
+                    lambda sending=sending: send_plain(sending, port, plain),
                 )
-                grown = measure_growth(browser, site, plain)
+                grown = measure_growth(sealing, site, plain)
             results += [
                 Result(
                     f"Firefox at {level}, 256 MiB sealed: speed of the same unsealed",

@@ -102,7 +102,7 @@ def wait_until_received(site: Site, size: int, done: threading.Event) -> None:
             return sum(path.stat().st_size for path in (site.data / "uploads").iterdir()) >= size
         return False
 
-    wait_until(is_there)
+    wait_until(is_there, 5 * PATIENCE)
 
 
 def close_circuits(net: PrivateTorNetwork, site: Site) -> None:
