@@ -175,9 +175,10 @@ class PrivateTorNetwork:
         return {words[0]: re.findall(r"~(\w+)", words[2]) for words in rendezvous}
 
     def guards(self) -> set[str]:
-        """The relays to which client and host are bound; it takes them minutes to trust another."""
-        lines = self.control("client", "GETINFO entry-guards") + self.control("host", "GETINFO entry-guards")
-        return {name for line in lines for name in re.findall(r"~(\w+) up", line)}
+        """The relays by which client and host enter the network; it takes them minutes to trust another."""
+        lines = [line for node in ("client", "host") for line in self.control(node, "GETINFO circuit-status")]
+        paths = [re.findall(r"~(\w+)", line) for line in lines]
+        return {hops[0] for hops in paths if len(hops) > 2}
 
     def _configure(self) -> None:
         self._authorities = [Node(self.folder / f"auth{i}") for i in range(AUTHORITIES)]

@@ -22,6 +22,14 @@ BYTES = {**TUS, "Content-Type": "application/offset+octet-stream"}
 MIB = 1024 * 1024
 
 
+# Hears of each connection that breaks, and how.
+OnBreak = Callable[[Exception], object]
+
+
+def ignore(failure: Exception) -> None:
+    """Go on."""
+
+
 def make_envelope(size: int = 0, labels: tuple[str, ...] = ("alice",)) -> bytes:
     """A sealed envelope whose only file has `size` random bytes."""
     sink = io.BytesIO()
@@ -139,7 +147,7 @@ class TusClient:
     def end(self, path: str) -> Answer:
         return self.request("DELETE", path, TUS)
 
-    def upload(self, envelope: bytes, part: int = MIB, on_break: Callable[[], object] = lambda: None) -> str:
+    def upload(self, envelope: bytes, part: int = MIB, on_break: OnBreak = ignore) -> str:
         """Upload an envelope through whatever happens; its path. Gives up when nothing moves for long."""
         path = self.insist(lambda: self.create(len(envelope)), on_break)
         offset = 0
@@ -151,20 +159,20 @@ class TusClient:
                     offset = answer.offset
                     continue
                 assert answer.status in (409, 503), answer
-            except (OSError, http.client.HTTPException):
-                on_break()
+            except (OSError, http.client.HTTPException) as failure:
+                on_break(failure)
             offset = self.insist(lambda: self.offset(path), on_break)
             if offset == begin:
                 time.sleep(0.5)
         return path
 
-    def insist(self, ask: Callable[[], object], on_break: Callable[[], object] = lambda: None):
+    def insist(self, ask: Callable[[], object], on_break: OnBreak = ignore):
         """The answer to a question that is asked until there is one."""
         deadline = time.monotonic() + 5 * PATIENCE
         while True:
             try:
                 return ask()
-            except (OSError, http.client.HTTPException):
-                on_break()
+            except (OSError, http.client.HTTPException) as failure:
+                on_break(failure)
                 assert time.monotonic() < deadline, "the site does not answer"
                 time.sleep(0.5)
