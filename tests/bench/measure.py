@@ -1,7 +1,6 @@
-"""How things are measured: rounds take turns, medians are compared, and a line tells what holds."""
+"""How things are measured: rounds take turns, the fastest are compared, and a line tells what holds."""
 
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -48,7 +47,10 @@ def fill(path: Path, size: int) -> Path:
 
 
 def measure(runs: int, *works: Callable[[], object]) -> list[float]:
-    """The median seconds of each piece of work; they take turns. Work that returns seconds timed itself."""
+    """The seconds of each piece of work in its fastest round; they take turns.
+
+    What else the machine does, and its host, only ever adds time. Work that returns seconds timed itself.
+    """
     seconds: list[list[float]] = [[] for _ in works]
     for work in works:
         work()  # warm
@@ -58,7 +60,7 @@ def measure(runs: int, *works: Callable[[], object]) -> list[float]:
             own = work()
             elapsed = time.perf_counter() - started
             seconds[number].append(own if isinstance(own, float) else elapsed)
-    return [statistics.median(times) for times in seconds]
+    return [min(times) for times in seconds]
 
 
 def call(*command: object) -> None:

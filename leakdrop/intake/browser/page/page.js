@@ -299,29 +299,26 @@ async function main() {
     // The link tells where it came from: it must not stay in the address bar.
     history.replaceState(null, "", location.pathname);
   }
-  const view = new View();
   const template = /** @type {HTMLTemplateElement} */ (find("keys"));
   const texts = [...template.content.querySelectorAll("p")].map((line) => ({
     fingerprint: line.dataset.fingerprint ?? "",
     key: line.textContent ?? "",
   }));
-  const page = new Page(view, [], template.dataset);
+  /** @type {PublicKey[]} */
+  let keys;
   try {
     await checkBrowser();
-    page.keys = await readKeys(texts);
-    checkFragment(page, expected);
+    keys = await readKeys(texts);
   } catch (error) {
-    page.close(error instanceof UnsealedError ? error : new UnsealedError("This page does not work here."));
+    const closed = new Page(new View(), [], template.dataset);
+    closed.close(error instanceof UnsealedError ? error : new UnsealedError("This page does not work here."));
     throw error;
   }
+  // Not before the checks are done: what is chosen in a form that does not listen yet would be lost.
+  const page = new Page(new View(), keys, template.dataset);
   page.start();
-  window.addEventListener("hashchange", () => {
-    try {
-      checkFragment(page, readFragment(location.hash));
-    } catch (error) {
-      page.close(/** @type {UnsealedError} */ (error));
-    }
-  });
+  checkFragment(page, expected);
+  window.addEventListener("hashchange", () => checkFragment(page, readFragment(location.hash)));
   window.addEventListener("pagehide", () => page.forget());
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) {
@@ -331,15 +328,23 @@ async function main() {
 }
 
 /**
+ * Close the page if a key that it would seal to is not among those of the link.
+ *
  * @param {Page} page
  * @param {string[] | null} expected
  */
 function checkFragment(page, expected) {
-  if (expected) {
-    history.replaceState(null, "", location.pathname);
-    checkExpected(page.keys, expected);
-    page.view.showKeyChecked();
+  if (!expected) {
+    return;
   }
+  history.replaceState(null, "", location.pathname);
+  try {
+    checkExpected(page.keys, expected);
+  } catch (error) {
+    page.close(/** @type {UnsealedError} */ (error));
+    return;
+  }
+  page.view.showKeyChecked();
 }
 
 main();
