@@ -26,12 +26,12 @@ const STEP = 10;
 class Page {
   /**
    * @param {View} view
-   * @param {PublicKey[]} keys
    * @param {DOMStringMap} site what the server says of itself
    */
-  constructor(view, keys, site) {
+  constructor(view, site) {
     this.view = view;
-    this.keys = keys;
+    /** @type {PublicKey[]} none before the checks are done */
+    this.keys = [];
     this.largest = Number(site.largest);
     this.tus = new Tus(site.uploads ?? "", ask);
     this.estimate = new Estimate();
@@ -42,7 +42,8 @@ class Page {
     this.isClosed = false;
   }
 
-  start() {
+  /** From the first moment on: what is chosen while the checks run must not be lost. */
+  listen() {
     const { view } = this;
     view.files.addEventListener("change", () => {
       this.add([...(view.files.files ?? [])]);
@@ -53,8 +54,13 @@ class Page {
     view.pause.addEventListener("click", () => this.pauseOrGoOn());
     view.cancel.addEventListener("click", () => this.uploader?.cancel());
     this.acceptDrops();
+  }
+
+  /** The checks are done, and these are the keys to seal to. @param {PublicKey[]} keys */
+  start(keys) {
+    this.keys = keys;
+    this.view.send.disabled = false;
     this.summarise();
-    view.setState("idle", "");
   }
 
   /** A file that is dropped beside the list must not replace the page, and with it what was typed. */
@@ -132,6 +138,9 @@ class Page {
   }
 
   summarise() {
+    if (this.keys.length === 0) {
+      return;
+    }
     let length = 0;
     this.view.showProblem("");
     try {
@@ -304,27 +313,23 @@ async function main() {
     fingerprint: line.dataset.fingerprint ?? "",
     key: line.textContent ?? "",
   }));
-  /** @type {PublicKey[]} */
-  let keys;
-  try {
-    await checkBrowser();
-    keys = await readKeys(texts);
-  } catch (error) {
-    const closed = new Page(new View(), [], template.dataset);
-    closed.close(error instanceof UnsealedError ? error : new UnsealedError("This page does not work here."));
-    throw error;
-  }
-  // Not before the checks are done: what is chosen in a form that does not listen yet would be lost.
-  const page = new Page(new View(), keys, template.dataset);
-  page.start();
-  checkFragment(page, expected);
-  window.addEventListener("hashchange", () => checkFragment(page, readFragment(location.hash)));
+  const page = new Page(new View(), template.dataset);
+  page.listen();
   window.addEventListener("pagehide", () => page.forget());
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) {
       location.reload();
     }
   });
+  try {
+    await checkBrowser();
+    page.start(await readKeys(texts));
+  } catch (error) {
+    page.close(error instanceof UnsealedError ? error : new UnsealedError("This page does not work here."));
+    throw error;
+  }
+  checkFragment(page, expected);
+  window.addEventListener("hashchange", () => checkFragment(page, readFragment(location.hash)));
 }
 
 /**
