@@ -356,8 +356,6 @@ ONLY_JAVASCRIPT = {
     "errors": {"FileChangedError", "KindName"},
     "header": {"Bytes"},
     "keys": {"sha256"},  # hashlib
-    # On the server only the pages without JavaScript have to do with words: leakdrop/intake/words.py.
-    "receipt": {"WORDS", "encodeWords", "splitWords", "decodeWords", "isWord", "findWords"},
     "sealing": {"Submission", "SealingPlan", "PlannedFile", "planSealing"},  # Upload-Length comes first
 }
 
