@@ -3,6 +3,7 @@
 One process: SQLite and the files have one writer. Threads: a submission holds one for as long as it takes.
 """
 
+import ctypes
 import datetime
 import logging
 import os
@@ -43,7 +44,7 @@ log = logging.getLogger("leakdrop")
 HEADER_SECONDS = 30
 # A visitor who is told "too large" must be able to read it, although they are still sending.
 LINGER_SECONDS, LINGER_BYTES = 5.0, 64 * 1024 * 1024
-
+M_ARENA_MAX = -8  # malloc.h
 
 NOT_HTTP = "\r\n".join(
     (
@@ -193,6 +194,7 @@ def serve(config: Config, bind: str | None = None) -> None:
     layout = Layout(config.data_dir)
     layout.check()
     config = replace(config, bind=bind or config.bind)
+    share_one_heap()
     with lock(layout), Drops(config.data_dir) as drops:
         report(drops.recover())
         check_address(config.bind)
@@ -200,6 +202,13 @@ def serve(config: Config, bind: str | None = None) -> None:
         # It would read four times as far ahead as the forms do, and copy the rest each time.
         gunicorn.http.unreader.SocketUnreader.max_body_chunk = READ
         Server(config, keyring).run()
+
+
+def share_one_heap() -> None:
+    """Have all threads take memory from one heap (mallopt(3)): of many, each keeps its own most."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # glibc
+        libc.mallopt(M_ARENA_MAX, 1)
 
 
 def check_address(bind: str) -> None:

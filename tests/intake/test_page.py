@@ -311,6 +311,38 @@ def test_nothing_can_be_sent_when_the_script_does_not_load(standard, site, relay
     assert relay.count("POST") == 0
 
 
+SLOW_CIPHER = b"""
+const { encrypt } = SubtleCrypto.prototype;
+SubtleCrypto.prototype.encrypt = async function (...given) {
+  await new Promise((resolve) => { window.goOn = resolve; });
+  SubtleCrypto.prototype.encrypt = encrypt;
+  return encrypt.apply(this, given);
+};
+"""
+
+
+def test_what_is_chosen_while_the_page_still_checks_itself_is_not_lost(standard, site, alice, tmp_path):
+    def slow_down(line: str) -> bytes | None:
+        if ".js" not in line:
+            return None
+        script = SLOW_CIPHER + site.get(line.split()[1])[1]
+        return b"HTTP/1.1 200 OK\r\nContent-Type: text/javascript\r\nConnection: close\r\n\r\n" + script
+
+    talk = noise(tmp_path / "talk.m4a", 10_000)
+    with Relay(site.port, own_answer=slow_down) as relay:
+        source = Source(standard, relay.url)
+        source.choose(talk)
+        source.find("message").send_keys("early")
+        assert not source.find("send").is_enabled()
+        wait_until(lambda: source.run("return !!window.wrappedJSObject.goOn"))
+        source.run("window.wrappedJSObject.goOn()")
+        source.wait_for_form()
+        assert "talk.m4a" in source.find("list").text
+        source.press("send")
+        source.wait_for("done")
+    assert_arrived(site, alice, "early", talk)
+
+
 def test_another_key_than_the_links_sends_nothing(standard, relay, alice):
     for listed in ("0" * 64, label_key_pair("bob").public.fingerprint, "", alice.public.fingerprint[:-1]):
         source = Source(standard, relay.url, f"#key={listed}")

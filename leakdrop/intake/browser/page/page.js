@@ -30,14 +30,14 @@ const STEP = 10;
 class Page {
   /**
    * @param {View} view
-   * @param {PublicKey[]} keys
-   * @param {Receipt} receipt of the words that this page shows
    * @param {DOMStringMap} site what the server says of itself
    */
-  constructor(view, keys, receipt, site) {
+  constructor(view, site) {
     this.view = view;
-    this.keys = keys;
-    this.receipt = receipt;
+    /** @type {PublicKey[]} none before the checks are done */
+    this.keys = [];
+    /** @type {Receipt | null} of the words that this page shows; none before the checks are done */
+    this.receipt = null;
     this.largest = Number(site.largest);
     this.tus = new Tus(site.uploads ?? "", ask);
     this.estimate = new Estimate();
@@ -48,7 +48,8 @@ class Page {
     this.isClosed = false;
   }
 
-  start() {
+  /** From the first moment on: what is chosen while the checks run must not be lost. */
+  listen() {
     const { view } = this;
     view.files.addEventListener("change", () => {
       this.add([...(view.files.files ?? [])]);
@@ -59,8 +60,19 @@ class Page {
     view.pause.addEventListener("click", () => this.pauseOrGoOn());
     view.cancel.addEventListener("click", () => this.uploader?.cancel());
     this.acceptDrops();
+  }
+
+  /**
+   * The checks are done.
+   *
+   * @param {PublicKey[]} keys to seal to
+   * @param {Receipt} receipt to send under
+   */
+  start(keys, receipt) {
+    this.keys = keys;
+    this.receipt = receipt;
+    this.view.send.disabled = false;
     this.summarise();
-    view.setState("idle", "");
   }
 
   /** A file that is dropped beside the list must not replace the page, and with it what was typed. */
@@ -119,7 +131,7 @@ class Page {
    * The submission as it stands. Throws SubmissionError.
    *
    * @param {readonly WatchedFile[]} watched
-   * @param {Receipt} [receipt]
+   * @param {Receipt | null} [receipt]
    */
   plan(watched, receipt = this.receipt) {
     const files = watched.map((source) => ({
@@ -131,7 +143,7 @@ class Page {
       sealed: "browser",
       kind: cleanText(this.view.kind.value),
       message: cleanMessage(this.view.message.value),
-      replyTo: receipt.replyTo,
+      replyTo: receipt?.replyTo,
     };
     // A WatchedFile has what sealing uses of a Blob.
     const plan = planSealing(this.keys, submission, /** @type {any} */ (files));
@@ -144,6 +156,9 @@ class Page {
   }
 
   summarise() {
+    if (this.keys.length === 0) {
+      return;
+    }
     let length = 0;
     this.view.showProblem("");
     try {
@@ -333,27 +348,21 @@ async function main() {
     fingerprint: line.dataset.fingerprint ?? "",
     key: line.textContent ?? "",
   }));
-  /** @type {PublicKey[]} */
-  let keys;
+  const entropy = crypto.getRandomValues(new Uint8Array(ENTROPY));
+  const page = new Page(new View(encodeWords(entropy)), template.dataset);
+  page.listen();
+  whenLeft(() => page.forget());
   try {
     await checkBrowser();
-    keys = await readKeys(texts);
+    page.start(await readKeys(texts), await deriveReceipt(entropy));
   } catch (error) {
-    const view = new View([]);
-    view.close();
-    const told = error instanceof UnsealedError ? error : new UnsealedError("This page does not work here.");
-    view.setState("failed", told.message);
+    page.close(error instanceof UnsealedError ? error : new UnsealedError("This page does not work here."));
     throw error;
+  } finally {
+    entropy.fill(0);
   }
-  const entropy = crypto.getRandomValues(new Uint8Array(ENTROPY));
-  const receipt = await deriveReceipt(entropy);
-  // Not before all is ready: what is chosen in a form that does not listen yet would be lost.
-  const page = new Page(new View(encodeWords(entropy)), keys, receipt, template.dataset);
-  entropy.fill(0);
-  page.start();
   checkFragment(page, expected);
   window.addEventListener("hashchange", () => checkFragment(page, readFragment(location.hash)));
-  whenLeft(() => page.forget());
 }
 
 /**
