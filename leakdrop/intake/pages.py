@@ -30,7 +30,9 @@ HTML = "text/html; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 CSS = "text/css; charset=utf-8"
 SCRIPT = "text/javascript; charset=utf-8"
-UPLOADS = "/uploads"
+UPLOADS, REPLIES = "/uploads", "/replies"
+# What `make setup` builds: / loads style.css and app.js, /replies loads style.css and replies.js.
+STATIC = {"style.css": CSS, "app.js": SCRIPT, "replies.js": SCRIPT}
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -70,12 +72,10 @@ class Pages:
         self._config = config
         self._keyring = keyring
         self._safety = read_operator_text(config.safety_text)
-        style, script = load_static("style.css"), load_static("app.js")
-        self._style_path = name_by_hash("style.css", style)
-        self._script_path = name_by_hash("app.js", script)
+        files = {name: load_static(name) for name in STATIC}
+        self._paths = {name: name_by_hash(name, content) for name, content in files.items()}
         self._static = {
-            self._style_path: Page(style, CSS, cache=FOREVER),
-            self._script_path: Page(script, SCRIPT, cache=FOREVER),
+            self._paths[name]: Page(content, STATIC[name], cache=FOREVER) for name, content in files.items()
         }
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
@@ -114,7 +114,14 @@ class Pages:
     def _render(self, keys: tuple[PublicKeyFile, ...]) -> dict[str, Page]:
         texts = [encode_public_key(key) for key in keys]
         return {
-            "/": self._page("home.html", keys=keys, uploads=UPLOADS, encode_base64url=encode_base64url),
+            "/": self._page(
+                "home.html",
+                script_path=self._paths["app.js"],
+                keys=keys,
+                uploads=UPLOADS,
+                encode_base64url=encode_base64url,
+            ),
+            REPLIES: self._page("replies.html", script_path=self._paths["replies.js"], replies=REPLIES),
             "/safety": self._page("safety.html", text=self._safety),
             "/key": self._page("key.html", keys=keys, groups_of_four=groups_of_four),
             "/key/all.pub": Page("".join(texts).encode(), TEXT),
@@ -131,7 +138,7 @@ class Pages:
 
     def _page(self, template: str, status: int = 200, **values: object) -> Page:
         text = self._templates.get_template(template).render(
-            config=self._config, style_path=self._style_path, script_path=self._script_path, **values
+            config=self._config, style_path=self._paths["style.css"], **values
         )
         return Page(text.encode(), status=status)
 

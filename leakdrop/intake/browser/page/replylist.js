@@ -41,7 +41,7 @@ export class ReplyList {
    */
   describe(reply, number) {
     const item = make("li");
-    const title = make("h2", `Reply ${number}`);
+    const title = make("h3", `Reply ${number}`);
     item.append(title, ...(reply.envelope ? this.describeOpened(reply) : [describeDamaged()]));
     item.append(this.makeRemoval(reply, item, number));
     return item;
@@ -66,7 +66,7 @@ export class ReplyList {
         "Saving a file writes it to this device: whoever looks into the device can find it. Delete it when you have read it.",
       );
       warning.className = "help";
-      parts.push(make("h3", "Files"), list, warning);
+      parts.push(make("h4", "Files"), list, warning);
     }
     return parts;
   }
