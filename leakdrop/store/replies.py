@@ -13,8 +13,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import DatabaseError
@@ -78,14 +78,14 @@ class Replies:
         return True
 
     @contextmanager
-    def reading(self, mailbox: bytes, today: datetime.date) -> Iterator[list[tuple[Reply, BinaryIO]]]:
+    def reading(self, mailbox: bytes, today: datetime.date) -> Iterator[list[tuple[Reply, FileIO]]]:
         """The replies of a mailbox, open to be read, in the order of their sums; as many as one answer holds.
 
         It is the same work whether the mailbox exists or not, but for the opening of files.
         """
         self._expire_once(today)
         oldest = self._oldest_week(today)
-        found: list[tuple[Reply, BinaryIO]] = []
+        found: list[tuple[Reply, FileIO]] = []
         with ExitStack() as files:
             for reply in self._rows(ReplyRow.mailbox == mailbox.hex(), ReplyRow.week >= oldest):
                 with suppress(FileNotFoundError):  # it was deleted meanwhile
@@ -174,6 +174,6 @@ class Replies:
             self.expire(today)
 
 
-def _open_unnoticed(path: Path) -> BinaryIO:
+def _open_unnoticed(path: Path) -> FileIO:
     """Open a file without a change of its time of access, which would tell when a source read it."""
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NOATIME), "rb", buffering=0)
+    return FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NOATIME))
