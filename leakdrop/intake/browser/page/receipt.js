@@ -123,7 +123,9 @@ export class ReceiptCard {
     }
     const numbers = wrong.map((field) => this.asked[this.fields.indexOf(field)] + 1);
     find("wrong-answer").textContent =
-      `${numbers.length === 1 ? `Word ${numbers[0]} is` : `Words ${numbers.join(" and ")} are`} not what it was here. ` +
+      (numbers.length === 1
+        ? `Word ${numbers[0]} was another one here. `
+        : `Words ${numbers.join(" and ")} were other ones here. `) +
       "That happens easily. Look at the words again, and compare each with your copy.";
     wrong[0].focus();
   }
