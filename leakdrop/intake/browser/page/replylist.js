@@ -53,7 +53,7 @@ export class ReplyList {
     const parts = [];
     if (message) {
       const text = make("p", message);
-      text.className = "said";
+      text.className = "message";
       text.dir = "auto";
       parts.push(text);
     }
