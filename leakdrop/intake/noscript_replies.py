@@ -1,8 +1,8 @@
 """Replies for those who have JavaScript off, if the operator allows it: opened here, in memory.
 
 This is the one place on the server that is told a receipt's words, and the one that opens an envelope. Both
-are forgotten with the request. Files of a reply are named, and not handed out: a page without JavaScript could
-only have them written to the source's device.
+are forgotten with the request. Files of a reply are named, and not handed out: without JavaScript they could
+only be written to the source's device.
 """
 
 import datetime
