@@ -95,11 +95,10 @@ export class ReplyList {
   makeRemoval(reply, item, number) {
     const box = make("div");
     box.className = "removal";
-    const first = makeButton("Delete this reply", () => {
+    const first = makeButton(`Delete reply ${number}`, () => {
       box.replaceChildren(question, buttons);
       question.focus();
     });
-    first.setAttribute("aria-label", `Delete reply ${number}`);
     const question = make("p", "It will be gone for good: nobody can give it back to you. Delete it?");
     question.tabIndex = -1;
     const yes = makeButton("Delete", async () => {
