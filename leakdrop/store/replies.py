@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
@@ -79,7 +79,7 @@ class Replies:
 
     @contextmanager
     def reading(self, mailbox: bytes, today: datetime.date) -> Iterator[list[tuple[Reply, FileIO]]]:
-        """The replies of a mailbox, open to be read, in the order of their sums; as many as one answer holds.
+        """The replies of a mailbox, open to be read, the newest week first; as many as one answer holds.
 
         It is the same work whether the mailbox exists or not, but for the opening of files.
         """
@@ -132,8 +132,9 @@ class Replies:
         """The earliest week that has not expired."""
         return iso_week(today - self._kept)
 
-    def _rows(self, *conditions: object) -> list[Reply]:
-        query = select(ReplyRow).where(*conditions).order_by(ReplyRow.mailbox, ReplyRow.sha256)  # type: ignore[arg-type]
+    def _rows(self, *conditions: ColumnElement[bool]) -> list[Reply]:
+        """The rows that meet all conditions, the newest week first, and then in the order of their sums."""
+        query = select(ReplyRow).where(*conditions).order_by(ReplyRow.week.desc(), ReplyRow.sha256)
         with Session(self._engine) as session:
             return [
                 Reply(bytes.fromhex(row.mailbox), row.sha256, row.size, row.week)

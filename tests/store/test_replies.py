@@ -179,6 +179,20 @@ def test_a_mailbox_takes_no_more_replies_than_an_answer_can_count(drops, replies
         keep(drops, replies, AMINA, b"3")
 
 
+def test_the_newest_week_comes_first(drops, replies):
+    digests = [keep(drops, replies, AMINA, b"%d" % number) for number in range(6)]
+    connection = sqlite3.connect(drops.layout.database)
+    with connection:
+        for number, digest in enumerate(digests):
+            week = iso_week(TODAY - (number % 3) * WEEK)
+            connection.execute("UPDATE replies SET week = ? WHERE sha256 = ?", (week, digest))
+    connection.close()
+    with replies.reading(AMINA, TODAY) as found:
+        assert [reply.sha256 for reply, _ in found] == [
+            *sorted(digests[0::3]), *sorted(digests[1::3]), *sorted(digests[2::3])
+        ]  # fmt: skip
+
+
 def test_what_two_imports_brought_at_once_is_still_one_answer(drops, replies):
     for number in range(5):
         content = bytes([number]) * (8 * UNIT)

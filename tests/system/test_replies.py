@@ -231,7 +231,6 @@ def test_replies_survive_a_kill_while_they_are_read_and_deleted(start_site, tmp_
     deleting = threading.Thread(target=delete_all)
     deleting.start()
     wait_until(lambda: deleted)
-
     site.stop(9)
     deleting.join()
     site.start()
