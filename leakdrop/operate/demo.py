@@ -33,8 +33,8 @@ leakdrop's demonstration: {address}
    .venv/bin/leakdrop-review read demo/stick {key}
    .venv/bin/leakdrop-review extract demo/stick -o demo/opened --here {key}
 
-4. Answer it (if there are several, name one with --name), bring the answer in, and read it at {address}replies with
-   the twelve words that you got when you sent:
+4. Answer it (if there are several, name one with --name) and bring the answer in; then read it at
+   {address}replies with the twelve words that you got when you sent:
 
    .venv/bin/leakdrop-review reply demo/stick --received {key}
    .venv/bin/leakdrop import demo/stick --config demo/config.toml
