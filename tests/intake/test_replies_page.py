@@ -389,8 +389,8 @@ def test_at_safer_no_step_takes_longer_than_some_arithmetic(safer, site, record_
         assert len(reader.replies()) == 3
     best = {name: min(times) for name, times in seconds.items()}
     record_property("seconds", best)
-    assert best["replies"] < 4 * best["reference"], best
-    assert best["page"] < 4 * best["reference"], best
+    assert best["replies"] < 2 * best["reference"], best
+    assert best["page"] < 2 * best["reference"], best
 
 
 def test_the_keyboard_alone_is_enough(standard, site):
