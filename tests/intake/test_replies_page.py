@@ -270,7 +270,7 @@ def test_a_file_is_written_to_the_device_only_when_that_is_asked_for(site, tmp_p
     words, receipt = new_receipt()
     content = os.urandom(3_000_000)
     envelope = seal_reply(
-        receipt.key_pair.public, "see the file", (("../form\u202efdp.exe", content), ("b", b"x"))
+        receipt.key_pair.public, "see the file", (("../form\u202efdp.exe", content), ("note.txt", b"note"))
     )
     bring(site, receipt.mailbox, [envelope])
     downloads = tmp_path / "downloads"
@@ -284,11 +284,13 @@ def test_a_file_is_written_to_the_device_only_when_that_is_asked_for(site, tmp_p
     with TorBrowser("safer", prefs=prefs) as browser:
         reader = Reader(browser, site.url).ask(words)
         assert "writes it to this device" in reader.replies()[0]
-        assert list(downloads.iterdir()) == []
-        reader.browser.find_element("css selector", "[aria-label^='Save ../form']").click()
-        wait_until(lambda: sizes(downloads) == {"_form_fdp.exe": len(content)})
-        (saved,) = downloads.iterdir()
-        assert saved.read_bytes() == content
+        save = "#list [aria-label^='Save {}']"
+        browser.find_element("css selector", save.format("note")).click()
+        wait_until(lambda: sizes(downloads).get("note.txt") == 4)
+        assert list(sizes(downloads)) == ["note.txt"]
+        browser.find_element("css selector", save.format("../form")).click()
+        wait_until(lambda: sizes(downloads) == {"note.txt": 4, "_form_fdp.exe": len(content)})
+        assert (downloads / "_form_fdp.exe").read_bytes() == content
         assert reader.browser.get_url().endswith("/replies")
 
 
