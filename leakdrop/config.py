@@ -27,6 +27,9 @@ class Config:
     kinds: tuple[str, ...] = ("WRAP training", "Other Prevent training", "Something else")
     safety_text: Path | None = None  # Markdown; None is the text that leakdrop ships
     no_script_sealing: bool = True
+    no_script_replies: bool = False
+    reply_weeks: int = 8
+    replies_per_minute: int = 120
     largest_plaintext_bytes: int = 63 * 2**26  # its envelope still fits on a FAT32 stick
     disk_reserve_bytes: int = 512 * MIB
     unfinished_bytes: int = 16 * 1024 * MIB
@@ -39,6 +42,11 @@ class Config:
     def largest_envelope_bytes(self) -> int:
         return envelope_length(MAX_STANZAS, self.largest_plaintext_bytes)
 
+    @property
+    def answers_at_once(self) -> int:
+        """How many answers with replies go out at once: half of the threads that no submission takes."""
+        return max((self.threads - self.submissions_at_once) // 2, 1)
+
 
 # Each key's type, and what its values are called when one is wrong.
 _WHAT: dict[type, str] = {str: "a text in quotation marks", bool: "true or false", int: "a whole number"}
@@ -49,6 +57,8 @@ _BOUNDS = {
     "threads": (2, 1024),
     "submissions_at_once": (1, 1023),
     "silence_seconds": (1, 3600),
+    "reply_weeks": (1, 520),
+    "replies_per_minute": (1, 1_000_000),
 }
 
 

@@ -65,7 +65,8 @@ def start_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
 @pytest.fixture(scope="session")
 def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = make_test_site(tmp_path_factory.mktemp("shared") / "site", [public_key_file("alice")])
+    folder = tmp_path_factory.mktemp("shared") / "site"
+    site = make_test_site(folder, [public_key_file("alice")], replies_per_minute=10_000)
     site.start()
     yield site
     site.stop()

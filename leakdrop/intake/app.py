@@ -9,15 +9,17 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from leakdrop.config import Config
-from leakdrop.intake.limits import Slots
+from leakdrop.intake.limits import Pace, Slots
 from leakdrop.intake.noscript import Desk
 from leakdrop.intake.pages import Pages
 from leakdrop.intake.privacy import keep_little
 from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.intake.replies import Hatch
 from leakdrop.intake.uploads import Dock
 from leakdrop.intake.views import Site, answer_refusal, site, today
 from leakdrop.keyring import Keyring
 from leakdrop.store.drops import Drops
+from leakdrop.store.replies import Replies
 from leakdrop.store.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -34,12 +36,20 @@ def create_app(config: Config, keyring: Keyring, drops: Drops) -> "WSGIApplicati
     pages.find("/", today())
     uploads = Uploads(drops, config.unfinished_bytes)
     uploads.recover(today())
+    replies = Replies(drops, config.reply_weeks)
+    replies.recover(today())
     app.extensions["leakdrop"] = Site(
         keyring,
         pages,
         Slots(config.submissions_at_once),
         Desk(drops, keyring.key_ids, config.largest_plaintext_bytes, config.no_script_sealing),
         Dock(uploads, keyring.key_ids, config.largest_plaintext_bytes),
+        Hatch(
+            replies,
+            Slots(config.answers_at_once, Refusal.ASKED_OFTEN),
+            Pace(config.replies_per_minute),
+            config.no_script_replies,
+        ),
     )
     app.register_blueprint(site)
     app.register_error_handler(Refused, refuse)

@@ -5,14 +5,16 @@ Nothing here may touch `request.form` or `request.files`; `forms` says why.
 
 import datetime
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, current_app, request
 from werkzeug.http import http_date
 
-from leakdrop.intake import noscript, uploads
+from leakdrop.intake import noscript, noscript_replies, replies, uploads
+from leakdrop.intake.forms import read_small_form
 from leakdrop.intake.limits import Slots
-from leakdrop.intake.pages import TEXT, UPLOADS, Page, Pages
+from leakdrop.intake.pages import REPLIES, TEXT, UPLOADS, Page, Pages
 from leakdrop.intake.privacy import HANG_UP
 from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.keyring import Keyring
@@ -31,6 +33,7 @@ class Site:
     slots: Slots
     desk: noscript.Desk
     dock: uploads.Dock
+    hatch: replies.Hatch
 
 
 def here() -> Site:
@@ -43,7 +46,7 @@ def today() -> datetime.date:
 
 
 def answer(page: Page) -> Response:
-    packed = request.accept_encodings["gzip"] > 0
+    packed = page.packs and request.accept_encodings["gzip"] > 0
     response = Response(page.packed if packed else page.body, page.status, content_type=page.media_type)
     response.headers["Cache-Control"] = page.cache
     if packed:
@@ -104,8 +107,40 @@ def submit() -> Response:
     with here().slots.take():
         recipients = here().keyring.recipients(today())
         stream = request.environ["wsgi.input"]
-        noscript.take_form(stream, request.content_type or "", length, recipients, here().desk)
-    return answer(here().pages.arrived(today()))
+        words = noscript.take_form(stream, request.content_type or "", length, recipients, here().desk)
+    return answer(here().pages.arrived(words))
+
+
+@site.post(REPLIES)
+def ask_for_replies() -> Response:
+    hatch = here().hatch
+    with ExitStack() as held:
+        held.enter_context(hatch.slots.take())
+        fields = read_fields()
+        hatch.pace.count()
+        if "words" in fields:
+            return answer(here().pages.opened(noscript_replies.open_replies(hatch, fields, today())))
+        found = replies.answer_question(hatch, fields, today(), held)
+        response = Response(found.pieces, content_type=replies.MEDIA_TYPE)
+        response.content_length = found.length
+        # The place and the files are held until the last byte is sent.
+        response.call_on_close(held.pop_all().close)
+        return response
+
+
+@site.post(f"{REPLIES}/delete")
+def delete_reply() -> Response:
+    hatch = here().hatch
+    with hatch.slots.take():
+        fields = read_fields()
+        hatch.pace.count()
+        replies.delete_reply(hatch, fields)
+    return answer(here().pages.deleted(today()))
+
+
+def read_fields() -> dict[str, str]:
+    """The fields of a small form. Raises Refused."""
+    return read_small_form(request.environ["wsgi.input"], request.content_type or "", body_length())
 
 
 @site.route(UPLOADS, methods=["OPTIONS"], provide_automatic_options=False)

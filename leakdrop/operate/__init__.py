@@ -5,5 +5,6 @@ init      makes a folder for a new site
 server    gunicorn, set up to stream, to stay silent and to stand slow clients
 status    what is there
 export    drops to a bundle
+importing replies from a bundle
 demo      a site to try things out
 """

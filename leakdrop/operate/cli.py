@@ -10,19 +10,32 @@ from pathlib import Path
 from leakdrop.config import load_config
 from leakdrop.errors import UsageError
 from leakdrop.operate.export import export
+from leakdrop.operate.importing import import_replies
 from leakdrop.operate.init import ORGANISATION, make_site
 from leakdrop.operate.status import read_status
 from leakdrop.store.drops import Drops
-from leakdrop.terminal import CommandParser, Progress, count, encode_json, human_size, run_command, say
+from leakdrop.store.replies import Replies
+from leakdrop.terminal import (
+    CommandParser,
+    Progress,
+    count,
+    encode_json,
+    human_size,
+    run_command,
+    say,
+    show_number,
+    warn,
+)
 
 
 def main() -> int:
     return run_command(run, "leakdrop")
 
 
-def run() -> None:
+def run() -> int | None:
     given = build_parser().parse_args()
-    given.verb(given)
+    verb: Callable[[argparse.Namespace], int | None] = given.verb
+    return verb(given)
 
 
 def build_parser() -> CommandParser:
@@ -61,13 +74,20 @@ def build_parser() -> CommandParser:
     )
     verb.add_argument("--json", action="store_true", help="for a script")
     verb.add_argument("--verify", action="store_true", help="read all that lies there already, and compare")
+
+    verb = _add(
+        verbs, "import", run_import, "take the replies in a bundle", "leakdrop import /media/stick/bundle"
+    )
+    _add_config(verb)
+    verb.add_argument("source", type=Path, metavar="SRC", help="the bundle, as the reviewers gave it back")
+    verb.add_argument("--json", action="store_true", help="for a script")
     return parser
 
 
 def _add(
     verbs: "argparse._SubParsersAction[CommandParser]",
     name: str,
-    function: Callable[[argparse.Namespace], None],
+    function: Callable[[argparse.Namespace], int | None],
     what: str,
     example: str,
 ) -> CommandParser:
@@ -121,7 +141,7 @@ def run_serve(given: argparse.Namespace) -> None:
 def run_status(given: argparse.Namespace) -> None:
     config = load_config(given.config)
     with Drops(config.data_dir) as drops:
-        status = read_status(config, drops, today())
+        status = read_status(config, drops, Replies(drops, config.reply_weeks), today())
     if given.json:
         say(encode_json(asdict(status)))
         return
@@ -132,6 +152,7 @@ def run_status(given: argparse.Namespace) -> None:
     say(f"Drops: {status.drops} ({human_size(status.bytes)}); free: {human_size(status.free_bytes)}")
     for week in status.weeks:
         say(f"  {week.week}: {week.drops} ({human_size(week.bytes)})")
+    say(f"Replies that wait for their sources: {status.replies} ({human_size(status.reply_bytes)})")
 
 
 def run_export(given: argparse.Namespace) -> None:
@@ -145,6 +166,25 @@ def run_export(given: argparse.Namespace) -> None:
         say(f"{count(done.present, 'drop')} lay there already.")
     say(f"{count(done.copied, 'drop')} copied ({human_size(done.bytes)}), read back and compared.")
     say(f"The bundle is {given.dest}: take it to the reviewers.")
+
+
+def run_import(given: argparse.Namespace) -> int:
+    config = load_config(given.config)
+    with Drops(config.data_dir, config.disk_reserve_bytes) as drops:
+        replies = Replies(drops, config.reply_weeks)
+        replies.expire(today())
+        done = import_replies(
+            drops, replies, given.source, lambda total: Progress(total, "Importing", show=show_number)
+        )
+    if given.json:
+        say(encode_json(asdict(done)))
+    else:
+        if done.present:
+            say(f"{count(done.present, 'reply')} lay here already.")
+        say(f"{count(done.taken, 'reply')} imported.")
+    for refused in done.refused:
+        warn(f"{refused.name} is left out: {refused.sentence}")
+    return 1 if done.refused else 0
 
 
 if __name__ == "__main__":

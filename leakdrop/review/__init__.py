@@ -6,6 +6,8 @@
     places       where nothing is written: the stick
     inbox        a bundle or one envelope, and what opening tells
     listing      the verbs `list` and `read`
+    receipts     which submissions come from one receipt
+    reply        the verb `reply`
     extract      the verb `extract`
     keygen       the verbs `keygen` and `fingerprint`
     cli          the command `leakdrop-review`

@@ -10,6 +10,7 @@ from leakdrop.review.extract import extract
 from leakdrop.review.keygen import make_key, parse_not_after, show_fingerprints
 from leakdrop.review.keys import KeyOptions
 from leakdrop.review.listing import list_envelopes, read_envelopes
+from leakdrop.review.reply import Text, reply
 from leakdrop.terminal import CommandParser, run_command
 
 PROGRAM = "leakdrop-review"
@@ -24,6 +25,7 @@ examples:
   leakdrop-review list /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review read /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review extract /media/stick/bundle --key ~/keys/Reviewers.key -o ~/opened
+  leakdrop-review reply /media/stick/bundle --name 3f0c91ab --key ~/keys/Reviewers.key --received
 
 “leakdrop-review VERB --help” tells more of one verb.
 """
@@ -43,7 +45,7 @@ def review_command(arguments: Sequence[str]) -> int:
 def make_parser() -> CommandParser:
     parser = CommandParser(prog=PROGRAM, description=DESCRIPTION, epilog=EXAMPLES)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (_add_keygen, _add_fingerprint, _add_list, _add_read, _add_extract):
+    for add in (_add_keygen, _add_fingerprint, _add_list, _add_read, _add_extract, _add_reply):
         add(verbs)
     return parser
 
@@ -133,6 +135,46 @@ def _add_extract(verbs: Verbs) -> None:
     verb.set_defaults(
         run=lambda args: extract(
             args.source, args.output, _key_options(args), here=args.here, as_json=args.json
+        )
+    )
+
+
+def _add_reply(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "reply",
+        "seal an answer to the source",
+        "leakdrop-review reply /media/stick/bundle --name 3f0c91ab --key ~/keys/Reviewers.key --received",
+        "Writes into the bundle's folder “replies”, for the operator's `leakdrop import`. Only whoever has\n"
+        "the source's twelve words can open it. A text on the command line stays in your shell's history;\n"
+        "--message reads it from a file, or from standard input.",
+    )
+    _add_source(verb)
+    verb.add_argument("--name", metavar="NAME", help="which envelope of the bundle: how its name begins")
+    texts = verb.add_mutually_exclusive_group()
+    texts.add_argument("--text", metavar="TEXT", help="what to say")
+    texts.add_argument("--message", metavar="FILE", help="a text file (UTF-8); - for standard input")
+    texts.add_argument("--received", action="store_true", help="say thank you, it has arrived")
+    verb.add_argument(
+        "--file",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        dest="files",
+        help="a file to add; may be given several times, 10 MiB together",
+    )
+    verb.add_argument(
+        "-o", "--output", metavar="BUNDLE", type=Path, help="the bundle to write to (default: the same)"
+    )
+    verb.set_defaults(
+        run=lambda args: reply(
+            args.source,
+            args.name,
+            Text(args.text, args.message, args.received),
+            args.files,
+            args.output,
+            _key_options(args),
         )
     )
 

@@ -31,3 +31,18 @@ class UploadRow(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     length: Mapped[int] = mapped_column(BigInteger)
     expires: Mapped[str] = mapped_column(String(10))
+
+
+class ReplyRow(Base):
+    """One reply: mailbox and SHA-256 in hex, its size in bytes, the ISO week in which it was imported.
+
+    No row of another table has anything in common with it.
+    """
+
+    __tablename__ = "replies"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form
+
+    mailbox: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    week: Mapped[str] = mapped_column(String(8))

@@ -6,12 +6,12 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from leakdrop.envelope.keys import KeyPair
+from tests.intake.source import Source, find_barriers, noise
 from tests.intake.wire import Relay, answer
 from tests.keys import label_key_pair
 from tests.site import Site, run, wait_until
@@ -20,73 +20,7 @@ from tests.torbrowser import TorBrowser
 pytestmark = pytest.mark.needs("firefox-esr")
 
 FIRST_LOAD = 80_000  # bytes over the wire, headers included
-AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 MARK = b"CANARY-7f3a91c2"
-
-
-class Source:
-    """Somebody at a browser, on the first page."""
-
-    def __init__(self, browser, url: str, fragment: str = "") -> None:
-        self.browser = browser
-        browser.navigate("about:blank")
-        browser.navigate(url + fragment)
-
-    def find(self, name: str):
-        return self.browser.find_element("id", name)
-
-    def is_there(self, name: str) -> bool:
-        return bool(self.browser.find_elements("id", name))
-
-    def wait_for_form(self) -> "Source":
-        wait_until(lambda: self.is_there("send"))
-        wait_until(lambda: self.find("what").text)
-        return self
-
-    def choose(self, *paths: Path) -> None:
-        for path in paths:
-            self.find("files").send_keys(str(path))
-
-    def press(self, name: str) -> None:
-        self.find(name).click()
-
-    @property
-    def state(self) -> str | None:
-        return self.find("status").get_attribute("data-state")
-
-    def wait_for(self, *states: str) -> None:
-        wait_until(lambda: self.state in states)
-
-    def run(self, script: str, *arguments):
-        return self.browser.execute_script(script, script_args=list(arguments))
-
-
-@pytest.fixture(scope="module")
-def standard() -> Iterator:
-    with TorBrowser("standard") as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def safer() -> Iterator:
-    with TorBrowser("safer") as browser:
-        yield browser
-
-
-@pytest.fixture(params=["standard", "safer"])
-def each_browser(request):
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def relay(site: Site) -> Iterator[Relay]:
-    with Relay(site.port) as relay:
-        yield relay
-
-
-def noise(path: Path, size: int) -> Path:
-    path.write_bytes(os.urandom(size))
-    return path
 
 
 def assert_arrived(site: Site, alice: KeyPair, message: str, *paths: Path) -> None:
@@ -559,22 +493,6 @@ def test_the_keyboard_alone_is_enough(standard, site, alice):
     source.wait_for("done")
     assert standard.get_active_element().get_attribute("id") == "after-title"
     assert_arrived(site, alice, "by keys")
-
-
-def find_barriers(source: Source) -> list[str]:
-    """What axe-core finds: WCAG 2.2 A and AA, and its best practices. It cannot run twice in a document."""
-    source.browser.timeout.script = 60
-    return source.browser.execute_async_script(
-        AXE.read_text()
-        + """
-        const done = arguments[arguments.length - 1];
-        axe.run(document, { resultTypes: ["violations"] }).then(
-            ({ violations }) => done(violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html)}`)),
-            (error) => done([`axe-core failed: ${error}`]),
-        );
-        """,
-        sandbox="axe",
-    )
 
 
 @pytest.mark.parametrize("state", ["idle", "sending", "waiting", "paused", "done", "failed"])
