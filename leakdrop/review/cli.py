@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from leakdrop.review.backup import make_shares, restore_key
 from leakdrop.review.extract import extract
 from leakdrop.review.keygen import make_key, parse_not_after, show_fingerprints
 from leakdrop.review.keys import KeyOptions
 from leakdrop.review.listing import list_envelopes, read_envelopes
+from leakdrop.review.rekey import change_passphrase
 from leakdrop.terminal import CommandParser, run_command
 
 PROGRAM = "leakdrop-review"
@@ -43,7 +45,16 @@ def review_command(arguments: Sequence[str]) -> int:
 def make_parser() -> CommandParser:
     parser = CommandParser(prog=PROGRAM, description=DESCRIPTION, epilog=EXAMPLES)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (_add_keygen, _add_fingerprint, _add_list, _add_read, _add_extract):
+    for add in (
+        _add_keygen,
+        _add_fingerprint,
+        _add_rekey,
+        _add_shares,
+        _add_restore,
+        _add_list,
+        _add_read,
+        _add_extract,
+    ):
         add(verbs)
     return parser
 
@@ -87,6 +98,93 @@ def _add_fingerprint(verbs: Verbs) -> None:
     verb.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a .pub or a .key file")
     _add_json(verb)
     verb.set_defaults(run=lambda args: show_fingerprints(args.files, as_json=args.json))
+
+
+def _add_rekey(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "rekey",
+        "change a key's passphrase",
+        "leakdrop-review rekey ~/keys/Reviewers.key",
+        "The key stays the same. The old file is replaced when the new one has been proved to open.",
+    )
+    verb.add_argument("key", metavar="NAME.key", type=Path, help="a secret key")
+    verb.add_argument(
+        "--passphrase-file", metavar="FILE", type=Path, help="read the old passphrase from a file"
+    )
+    verb.add_argument(
+        "--new-passphrase-file", metavar="FILE", type=Path, help="read the new passphrase from a file"
+    )
+    verb.set_defaults(
+        run=lambda args: change_passphrase(
+            args.key, passphrase_file=args.passphrase_file, new_passphrase_file=args.new_passphrase_file
+        )
+    )
+
+
+def _add_shares(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "shares",
+        "split a key for keeping on paper",
+        "leakdrop-review shares ~/keys/Reviewers.key --need 2 --of 3",
+        "Shows shares of 33 words each, to be written down by hand. Any K of them restore the key, without\n"
+        "its passphrase; fewer tell nothing.",
+    )
+    verb.add_argument("key", metavar="NAME.key", type=Path, help="a secret key")
+    verb.add_argument("--need", metavar="K", type=int, default=2, help="how many restore it (default: 2)")
+    verb.add_argument("--of", metavar="N", type=int, default=3, help="how many are made (default: 3)")
+    verb.add_argument("-o", "--output", metavar="DIR", type=Path, help="write a file each, to be printed")
+    verb.add_argument("--passphrase-file", metavar="FILE", type=Path, help="read the passphrase from a file")
+    _add_here(verb)
+    verb.set_defaults(
+        run=lambda args: make_shares(
+            args.key,
+            need=args.need,
+            number=args.of,
+            folder=args.output,
+            passphrase_file=args.passphrase_file,
+            here=args.here,
+        )
+    )
+
+
+def _add_restore(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "restore",
+        "make a key of its shares",
+        "leakdrop-review restore Reviewers -o ~/keys --pub Reviewers.pub",
+        "Asks for the words, or reads them from files, and makes NAME.key with a new passphrase.",
+    )
+    verb.add_argument("name", metavar="NAME", help="the name of the new file, without “.key”")
+    verb.add_argument(
+        "--share",
+        metavar="FILE",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="files with a share each",
+    )
+    verb.add_argument("--pub", metavar="NAME.pub", type=Path, help="refuse any key but that of this file")
+    verb.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, default=Path(), help="where to write (default: here)"
+    )
+    verb.add_argument(
+        "--passphrase-file", metavar="FILE", type=Path, help="read the new passphrase from a file"
+    )
+    _add_here(verb)
+    verb.set_defaults(
+        run=lambda args: restore_key(
+            args.name,
+            args.output,
+            sheets=args.share,
+            public=args.pub,
+            passphrase_file=args.passphrase_file,
+            here=args.here,
+        )
+    )
 
 
 def _add_list(verbs: Verbs) -> None:
