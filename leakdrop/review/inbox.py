@@ -70,7 +70,7 @@ class Sight:
     """What opening an envelope tells without reading its files. Either it is open, or it was refused.
 
     `size` is that of the envelope in bytes, `length` that of the padded plaintext. The key ids (16 bytes
-    each) are the header's, if it has one.
+    each) are the header's, if it has one, and `header_sha256` is its sum in hex.
     """
 
     item: Item
@@ -80,6 +80,7 @@ class Sight:
     index: Index | None = None
     opened_with: KeyPair | None = None
     refusal: LeakdropError | None = None
+    header_sha256: str = ""
 
 
 class EnvelopeFile:
@@ -156,12 +157,12 @@ def _is_as_listed(folder: Path, entry: BundleEntry, progress: Callable[[int], ob
 @contextmanager
 def open_item(item: Item, keys: Sequence[KeyPair]) -> Iterator[tuple[EnvelopeFile, Envelope]]:
     """Open an envelope. Raises EnvelopeError (any kind but bad-padding) and BundleError."""
-    with _open_file(item) as (source, _):
+    with open_file(item) as (source, _):
         yield source, open_envelope(source, keys)
 
 
 @contextmanager
-def _open_file(item: Item) -> Iterator[tuple[EnvelopeFile, int]]:
+def open_file(item: Item) -> Iterator[tuple[EnvelopeFile, int]]:
     """An envelope's file, and its size in bytes. Raises BundleError."""
     with reading(item.path):
         # A link in a bundle could lead anywhere; one that was named by hand leads where it should.
@@ -173,15 +174,18 @@ def _open_file(item: Item) -> Iterator[tuple[EnvelopeFile, int]]:
 
 def look_at(item: Item, keys: Sequence[KeyPair]) -> Sight:
     """What opening tells. An envelope that does not open is no error here."""
-    size = 0
+    size, header_sha256 = 0, ""
     key_ids: tuple[bytes, ...] = ()
     try:
-        with _open_file(item) as (source, size):
-            key_ids = read_header(source, size)[0].key_ids
+        with open_file(item) as (source, size):
+            header, _ = read_header(source, size)
+            key_ids, header_sha256 = header.key_ids, hashlib.sha256(bytes(header)).hexdigest()
             envelope = open_envelope(source, keys)
-            return Sight(item, size, key_ids, envelope.length, envelope.index, envelope.key)
+            return Sight(
+                item, size, key_ids, envelope.length, envelope.index, envelope.key, None, header_sha256
+            )
     except (EnvelopeError, BundleError) as refusal:
-        return Sight(item, size, key_ids, refusal=refusal)
+        return Sight(item, size, key_ids, refusal=refusal, header_sha256=header_sha256)
 
 
 def read_all(
