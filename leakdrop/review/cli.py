@@ -12,6 +12,7 @@ from leakdrop.review.keygen import make_key, parse_not_after, show_fingerprints
 from leakdrop.review.keys import KeyOptions
 from leakdrop.review.listing import list_envelopes, read_envelopes
 from leakdrop.review.rekey import change_passphrase
+from leakdrop.review.viewer.verbs import play, view
 from leakdrop.terminal import CommandParser, run_command
 
 PROGRAM = "leakdrop-review"
@@ -26,6 +27,8 @@ examples:
   leakdrop-review list /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review read /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review extract /media/stick/bundle --key ~/keys/Reviewers.key -o ~/opened
+  leakdrop-review view /media/stick/bundle --key ~/keys/Reviewers.key
+  leakdrop-review play /media/stick/bundle/3f0c….envelope --key ~/keys/Reviewers.key
 
 “leakdrop-review VERB --help” tells more of one verb.
 """
@@ -54,6 +57,8 @@ def make_parser() -> CommandParser:
         _add_list,
         _add_read,
         _add_extract,
+        _add_view,
+        _add_play,
     ):
         add(verbs)
     return parser
@@ -233,6 +238,48 @@ def _add_extract(verbs: Verbs) -> None:
             args.source, args.output, _key_options(args), here=args.here, as_json=args.json
         )
     )
+
+
+def _add_view(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "view",
+        "read, look and listen in the browser",
+        "leakdrop-review view /media/stick/bundle --key ~/keys/Reviewers.key -o ~/opened",
+        "Serves pages on 127.0.0.1 until the browser is closed or Ctrl-C is pressed. Recordings play\n"
+        "straight out of their envelopes; nothing that was sealed is written to a disk.",
+    )
+    _add_source(verb)
+    verb.add_argument("-o", "--output", metavar="DIR", type=Path, help="where “Extract” writes")
+    verb.add_argument(
+        "--notes", metavar="FILE", type=Path, help="where notes and marks are kept, sealed to your keys"
+    )
+    verb.add_argument("--no-browser", action="store_true", help="print the address, and start nothing")
+    _add_here(verb)
+    verb.set_defaults(
+        run=lambda args: view(
+            args.source,
+            _key_options(args),
+            notes=args.notes,
+            output=args.output,
+            here=args.here,
+            browser=not args.no_browser,
+        )
+    )
+
+
+def _add_play(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "play",
+        "play recordings with mpv, VLC or the desktop's player",
+        "leakdrop-review play /media/stick/bundle/3f0c….envelope --key ~/keys/Reviewers.key",
+        "For machines whose browser reaches no address of their own, as Tails. Plays straight out of the\n"
+        "envelope, until the player ends or Ctrl-C is pressed.",
+    )
+    _add_source(verb)
+    verb.add_argument("--file", metavar="NUMBER", type=int, help="play this file alone (default: all)")
+    verb.set_defaults(run=lambda args: play(args.source, _key_options(args), number=args.file))
 
 
 def _add_verb(verbs: Verbs, name: str, purpose: str, example: str, description: str) -> CommandParser:
