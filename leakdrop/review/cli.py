@@ -12,6 +12,8 @@ from leakdrop.review.keygen import make_key, parse_not_after, show_fingerprints
 from leakdrop.review.keys import KeyOptions
 from leakdrop.review.listing import list_envelopes, read_envelopes
 from leakdrop.review.rekey import change_passphrase
+from leakdrop.review.report import report
+from leakdrop.review.verify import verify
 from leakdrop.review.viewer.verbs import play, view
 from leakdrop.terminal import CommandParser, run_command
 
@@ -27,6 +29,8 @@ examples:
   leakdrop-review list /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review read /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review extract /media/stick/bundle --key ~/keys/Reviewers.key -o ~/opened
+  leakdrop-review report /media/stick/bundle --key ~/keys/Reviewers.key -o ~/case
+  leakdrop-review verify ~/case/3f0c.report.html --pub ~/keys/Reviewers.pub
   leakdrop-review view /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review play /media/stick/bundle/3f0c….envelope --key ~/keys/Reviewers.key
 
@@ -57,6 +61,8 @@ def make_parser() -> CommandParser:
         _add_list,
         _add_read,
         _add_extract,
+        _add_report,
+        _add_verify,
         _add_view,
         _add_play,
     ):
@@ -231,11 +237,21 @@ def _add_extract(verbs: Verbs) -> None:
     verb.add_argument(
         "-o", "--output", metavar="DIR", type=Path, required=True, help="the folder to write into"
     )
+    verb.add_argument(
+        "--clean", action="store_true", help="make copies without metadata, too; needs the program mat2"
+    )
+    verb.add_argument("--case", metavar="DIR", type=Path, help="write it into the custody log in this folder")
     _add_here(verb)
     _add_json(verb)
     verb.set_defaults(
         run=lambda args: extract(
-            args.source, args.output, _key_options(args), here=args.here, as_json=args.json
+            args.source,
+            args.output,
+            _key_options(args),
+            case=args.case,
+            clean=args.clean,
+            here=args.here,
+            as_json=args.json,
         )
     )
 
@@ -280,6 +296,60 @@ def _add_play(verbs: Verbs) -> None:
     _add_source(verb)
     verb.add_argument("--file", metavar="NUMBER", type=int, help="play this file alone (default: all)")
     verb.set_defaults(run=lambda args: play(args.source, _key_options(args), number=args.file))
+
+
+def _add_report(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "report",
+        "write a signed report, for handing on",
+        "leakdrop-review report /media/stick/bundle --key ~/keys/Reviewers.key -o ~/case",
+        "Checks every byte of each envelope, and writes as a page and as JSON: its SHA-256 and those of its\n"
+        "files, what recordings and pictures say of themselves, who can open it, what was done. Both are\n"
+        "signed with the key that opened it. They hold no word of the message and no byte of a file.",
+    )
+    _add_source(verb)
+    verb.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="the case's folder, with its custody log",
+    )
+    _add_here(verb)
+    _add_json(verb)
+    verb.set_defaults(
+        run=lambda args: report(
+            args.source, args.output, _key_options(args), here=args.here, as_json=args.json
+        )
+    )
+
+
+def _add_verify(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "verify",
+        "check that a report is as it was signed",
+        "leakdrop-review verify 3f0c.report.html --pub Reviewers.pub",
+        "Anyone can do this: it needs the reviewer's .pub file, and no secret.",
+    )
+    verb.add_argument("report", metavar="REPORT", type=Path, help="a report, HTML or JSON")
+    verb.add_argument(
+        "--pub",
+        metavar="NAME.pub",
+        type=Path,
+        action="append",
+        required=True,
+        help="the .pub file of who signed; may be given several times",
+    )
+    verb.add_argument(
+        "--envelope", metavar="FILE", type=Path, help="check, too, that the report is on this envelope"
+    )
+    _add_json(verb)
+    verb.set_defaults(
+        run=lambda args: verify(args.report, args.pub, envelope=args.envelope, as_json=args.json)
+    )
 
 
 def _add_verb(verbs: Verbs, name: str, purpose: str, example: str, description: str) -> CommandParser:
