@@ -12,6 +12,7 @@ from leakdrop.review.listing import SEALED_WORDS
 from leakdrop.terminal import group_fingerprint, human_size, visible
 
 FORMAT = "leakdrop report 1"
+KIB = 1024
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -38,9 +39,9 @@ PROVES = (
 )
 DOES_NOT_PROVE = (
     "Who sealed the envelope. It carries no sender and no signature.",
-    "That it is the envelope which a source sent. Whoever can open an envelope, as each recipient below can, "
-    "can make another with the same header and other contents. So compare the SHA-256 above with that in a "
-    "second bundle which was kept independently: the operator's, or another reviewer's.",
+    "That it is the envelope which a source sent. Whoever can open an envelope, as each recipient named here "
+    "can, can make another with the same header and other contents. So compare the SHA-256 above with that in "
+    "a second bundle which was kept independently: the operator's, or another reviewer's.",
     "When it was sealed or sent. The week is what the server wrote into its list, which is not signed. The "
     "times below are those of the reviewer's laptop.",
     "That what it says is true. Names, types, kind, “sealed”, and the dates and other facts inside of files "
@@ -149,11 +150,15 @@ def _write_files(content: dict[str, Any]) -> str:
         for file in content["files"]
     ]
     lines = "".join(
-        f"<tr><td>{name}</td><td>{file['size']:,} bytes ({human_size(file['size'])})</td>"
+        f"<tr><td>{name}</td><td>{_tell_size(file['size'])}</td>"
         f"<td><code>{_show(file['sha256'])}</code></td><td>{facts}</td></tr>"
         for name, file, facts in rows
     )
     return f'<div class="wide"><table>{head}{lines}</table></div>' if rows else "<p>Nothing.</p>"
+
+
+def _tell_size(size: int) -> str:
+    return human_size(size) if size < KIB else f"{human_size(size)} ({size:,} bytes)"
 
 
 HEADINGS = ("Name and type (claims)", "Size", "SHA-256", "What the file says of itself (claims)")
