@@ -61,18 +61,14 @@ def export_commit(folder: Path) -> None:
         archive.extractall(folder, filter="data")
 
 
-def lock_stanzas(lock: str, names: Iterable[str]) -> dict[str, str]:
-    """Of requirements.lock the lines of these packages, by name."""
-    stanzas = {
-        re.split("[= ;]", stanza)[0]: stanza.strip()
-        for stanza in re.split(r"\n(?=\S)", lock)
-        if stanza.strip()
-    }
-    return {name: stanzas[name] for name in sorted(names)}
+def parse_lock(lock: str) -> dict[str, str]:
+    """The lines of each package in requirements.lock, by name."""
+    stanzas = [stanza.strip() for stanza in re.split(r"\n(?=\S)", lock)]
+    return {re.split("[= ;]", stanza)[0]: stanza for stanza in stanzas if stanza}
 
 
-def needed(project: dict) -> set[str]:
-    """The packages that the review extra needs, and what those need."""
+def find_needed(project: dict, locked: Iterable[str]) -> set[str]:
+    """The packages that the review extra needs, and what those need of what the lock names."""
     wanted = {
         *map(plain_name, project["dependencies"]),
         *map(plain_name, project["optional-dependencies"]["review"]),
@@ -83,7 +79,7 @@ def needed(project: dict) -> set[str]:
         found.add(name)
         for requirement in importlib.metadata.requires(name) or []:
             if "extra ==" not in requirement:
-                wanted |= {plain_name(requirement)} - found
+                wanted |= ({plain_name(requirement)} & set(locked)) - found
     return found
 
 
@@ -146,7 +142,7 @@ def build_wheel(source: Path, folder: Path, moment: int) -> Path:
 
 
 def write_requirements(wheels: Path) -> str:
-    """Each package with the sums of its wheels; pip takes the one that fits the system, and no other bytes."""
+    """Each package with the sums of its wheels; pip takes the one that fits the system."""
     sums: dict[str, list[str]] = {}
     for wheel in sorted(wheels.iterdir()):
         name, version = wheel.name.split("-")[:2]
@@ -188,7 +184,8 @@ def build(target: Path, wheels: Path | None = None) -> Path:
         source.mkdir()
         export_commit(source)
         project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
-        stanzas = lock_stanzas((source / "requirements.lock").read_text(), {*needed(project), INSTALLER})
+        locked = parse_lock((source / "requirements.lock").read_text())
+        stanzas = {name: locked[name] for name in sorted({*find_needed(project, locked), INSTALLER})}
         folder = target / f"leakdrop-review-{project['version']}"
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "wheels").mkdir(parents=True)

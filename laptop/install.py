@@ -1,7 +1,8 @@
 """Install leakdrop-review on a laptop, without a network: python3 install.py [FOLDER]
 
 Everything goes into FOLDER (by default ~/leakdrop-review, on Tails ~/Persistent/leakdrop-review). It needs
-Python 3.11 to 3.14, and neither pip nor root. What is not as SHA256SUMS says is refused before anything is written.
+Python 3.11 to 3.14, and neither pip nor root. What is not as SHA256SUMS says is refused, and
+nothing is written then.
 """
 
 import hashlib

@@ -40,8 +40,8 @@ PROVES = (
 DOES_NOT_PROVE = (
     "Who sealed the envelope. It carries no sender and no signature.",
     "That it is the envelope which a source sent. Whoever can open an envelope, as each recipient named here "
-    "can, can make another with the same header and other contents. So compare the SHA-256 above with that in "
-    "a second bundle which was kept independently: the operator's, or another reviewer's.",
+    "can, can make another with the same header and other contents. So compare the SHA-256 above with that "
+    "in a second bundle which was kept independently: the operator's, or another reviewer's.",
     "When it was sealed or sent. The week is what the server wrote into its list, which is not signed. The "
     "times below are those of the reviewer's laptop.",
     "That what it says is true. Names, types, kind, “sealed”, and the dates and other facts inside of files "
