@@ -78,12 +78,12 @@ class Notebook:
         notes = {**self._notes, header_sum: note}
         if note == Note():
             del notes[header_sum]
-        with naming(self._path):
-            self._replace(encode_notes(notes))
+        unfinished = self._path.with_name(f".{self._path.name}-{secrets.token_hex(8)}.partial")
+        with naming(self._path, instead_of=unfinished):
+            self._replace(unfinished, encode_notes(notes))
         self._notes = notes
 
-    def _replace(self, encoded: bytes) -> None:
-        unfinished = self._path.with_name(f".{self._path.name}-{secrets.token_hex(8)}.partial")
+    def _replace(self, unfinished: Path, encoded: bytes) -> None:
         recipients = [pair.public for pair in self._keys.pairs[:MAX_STANZAS]]
         with create_file(unfinished, PRIVATE_FILE) as file:
             source = SourceFile(FILE_NAME, "application/json", io.BytesIO(encoded))

@@ -76,6 +76,7 @@ class Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """A refusal of what is no proper request. Nothing of the request stands in it."""
         self.close_connection = True
+        self.request_version = self.protocol_version  # whatever it said, it gets a status
         self.send_response_only(code)
         for name, value in (("Content-Length", "0"), ("Cache-Control", "no-store"), ("Connection", "close")):
             self.send_header(name, value)

@@ -32,7 +32,7 @@ def view(
     """
     inbox, notes = open_inbox(path), notes or default_path()
     if not here:
-        refuse_stick(notes)
+        refuse_stick(notes, "--notes")
         if output and inbox.bundle:
             refuse_file_system_of(inbox.bundle, output)
     keys = options.open()
