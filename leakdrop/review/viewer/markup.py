@@ -8,11 +8,17 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from leakdrop.terminal import visible
 
-__all__ = ["Child", "Element", "Own", "element", "write_page"]
+__all__ = ["Child", "Element", "Lines", "Own", "element", "write_page"]
 
 
 class Own(str):
     """A text of the reviewer's own, which is given back as they wrote it."""
+
+    __slots__ = ()
+
+
+class Lines(str):
+    """A text whose tabs and ends of lines are meant."""
 
     __slots__ = ()
 
@@ -46,7 +52,7 @@ def _append(parent: Element, child: Child) -> None:
 
 
 def _show(text: str) -> str:
-    return str(text) if isinstance(text, Own) else visible(text, newlines=True)
+    return str(text) if isinstance(text, Own) else visible(text, newlines=isinstance(text, Lines))
 
 
 def write_page(title: str, style: str, *body: Child) -> bytes:

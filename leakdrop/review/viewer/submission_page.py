@@ -8,7 +8,7 @@ from leakdrop.review.listing import SEALED_WORDS
 from leakdrop.review.viewer.desk import Desk, Line
 from leakdrop.review.viewer.extraction import Extraction
 from leakdrop.review.viewer.kinds import Kind as FileKind
-from leakdrop.review.viewer.markup import Child, Element, Own, element
+from leakdrop.review.viewer.markup import Child, Element, Lines, Own, element
 from leakdrop.review.viewer.notes import MAX_NOTE
 from leakdrop.review.viewer.pages import bdi, link, link_to_inbox, make_notice, make_pager, show_name, write
 from leakdrop.terminal import count, human_size
@@ -127,7 +127,9 @@ def _make_message(envelope: Envelope) -> Element:
     return element(
         "section",
         element("h2", "Message"),
-        element("div", message, class_="message", dir="auto") if message else element("p", "No message."),
+        element("div", Lines(message), class_="message", dir="auto")
+        if message
+        else element("p", "No message."),
     )
 
 
