@@ -5,8 +5,10 @@ file of a kind that it does not know gets no copy. What mat2 still finds in a co
 """
 
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,10 @@ from leakdrop.seal.files import PRIVATE_FILE, PRIVATE_FOLDER
 
 CLEAN_NAME = "clean"
 WORK = ".clean-work"
-SECONDS = 3600  # for one file: a film is written anew
+BATCH = 50  # files: mat2 takes longer to start than to clean most of them
+SECONDS = 3600  # for a batch: a film is written anew
+NO_ENDING = "mat2 goes by a file's ending, and it has none."
+HEADING = re.compile(r"\[\+\] Metadata for (.*):")
 MOST_LINES, MOST_LINE = 100, 300
 # Both hold what .mp4 holds (ISO/IEC 14496-14), which mat2 knows.
 SAME_AS = {".m4a": ".mp4", ".m4b": ".mp4"}
@@ -42,40 +47,38 @@ def find_mat2() -> str:
     return program
 
 
-def clean_files(folder: Path, names: list[str], mat2: str) -> list[Cleaned]:
+def clean_files(folder: Path, names: Sequence[str], mat2: str) -> list[Cleaned]:
     """Make `clean` in `folder`, with a copy of each of these files that mat2 can clean. Raises OSError."""
-    work = folder / WORK
-    work.mkdir(PRIVATE_FOLDER)
-    (folder / CLEAN_NAME).mkdir(PRIVATE_FOLDER)
-    try:
-        return [_clean(folder / name, folder / CLEAN_NAME / name, work, mat2) for name in names]
-    finally:
-        shutil.rmtree(work)
+    work, copies = folder / WORK, folder / CLEAN_NAME
+    copies.mkdir(PRIVATE_FOLDER)
+    cleaned: list[Cleaned] = []
+    for start in range(0, len(names), BATCH):
+        work.mkdir(PRIVATE_FOLDER)
+        try:
+            cleaned += _clean([folder / name for name in names[start : start + BATCH]], copies, work, mat2)
+        finally:
+            shutil.rmtree(work)
+    return cleaned
 
 
-def _clean(path: Path, target: Path, work: Path, mat2: str) -> Cleaned:
+def _clean(paths: Sequence[Path], copies: Path, work: Path, mat2: str) -> list[Cleaned]:
     """Let mat2 see nothing of a file but its ending: the name was chosen by somebody else."""
-    ending = SAME_AS.get(path.suffix.lower(), path.suffix.lower())
-    if not ending:
-        return Cleaned(refusal="mat2 goes by a file's ending, and it has none.")
-    original, copy = work / f"file{ending}", work / f"file.cleaned{ending}"
-    _link(path, original)
-    try:
-        done = _run(mat2, work, original.name)
-        if done is None:
-            return Cleaned(refusal="mat2 took too long.")
-        if not copy.is_file():
-            known = "not supported" not in done
-            return Cleaned(
-                refusal="mat2 failed on it." if known else "mat2 does not know files of this kind."
-            )
-        left = _list_left(_run(mat2, work, "--show", copy.name))
-        _bring_to_disk(copy)
-        copy.rename(target)
-        return Cleaned(compute_sha256(target), left)
-    finally:
-        for used in (original, copy):
-            used.unlink(missing_ok=True)
+    stems = [str(number) for number in range(len(paths))]
+    endings = [SAME_AS.get(path.suffix.lower(), path.suffix.lower()) for path in paths]
+    for path, stem, ending in zip(paths, stems, endings, strict=True):
+        _link(path, work / f"{stem}{ending}")
+    said = _run(
+        mat2, work, *(f"{stem}{ending}" for stem, ending in zip(stems, endings, strict=True) if ending)
+    )
+    made = [f"{stem}.cleaned{ending}" for stem, ending in zip(stems, endings, strict=True)]
+    there = [name for name in made if (work / name).is_file()]
+    left = _parse_left(_run(mat2, work, "--show", *there)) if there else {}
+    return [
+        _take(work / name, copies / path.name, left.get(name, ()))
+        if name in there
+        else Cleaned(refusal=_explain(said, f"{stem}{ending}") if ending else NO_ENDING)
+        for path, name, stem, ending in zip(paths, made, stems, endings, strict=True)
+    ]
 
 
 def _link(path: Path, link: Path) -> None:
@@ -103,15 +106,37 @@ def _run(mat2: str, work: Path, *words: str) -> str | None:
     return done.stdout.decode("utf-8", "replace")
 
 
-def _list_left(shown: str | None) -> tuple[str, ...]:
-    """The fields that mat2 still finds: its indented lines “name: value”."""
-    if shown is None:
-        return ("mat2 took too long to look.",)
-    lines = [line.strip() for line in shown.splitlines() if line.startswith("    ")]
-    return tuple(line[:MOST_LINE] for line in lines[:MOST_LINES])
+def _explain(said: str | None, name: str) -> str:
+    """Why there is no copy of a file, from what mat2 said."""
+    if said is None:
+        return "mat2 took too long."
+    for line in said.splitlines():
+        if line.startswith(f"[-] {name}'s format"):
+            return "mat2 does not know files of this kind."
+        if line.startswith("[-] ") and name in re.split("[ :']", line):
+            return f"mat2 failed on it: {line.removeprefix('[-] ').strip(' :')[:MOST_LINE]}."
+    return "mat2 failed on it, and does not say why."
 
 
-def _bring_to_disk(path: Path) -> None:
-    path.chmod(PRIVATE_FILE)
-    with path.open("rb") as file:
+def _parse_left(shown: str | None) -> dict[str, tuple[str, ...]]:
+    """The fields that mat2 still finds, by the copy's name.
+
+    mat2 takes line ends and other control characters out of what it shows: no field passes for a heading.
+    """
+    left: dict[str, list[str]] = {}
+    found: list[str] = []
+    for line in (shown or "").splitlines():
+        if heading := HEADING.fullmatch(line):
+            found = left.setdefault(heading[1], [])
+        elif line.startswith("    ") and len(found) < MOST_LINES:
+            found.append(line.strip()[:MOST_LINE])
+    return {name: tuple(fields) for name, fields in left.items()}
+
+
+def _take(copy: Path, target: Path, left: tuple[str, ...]) -> Cleaned:
+    """Give a copy its name, on the disk."""
+    copy.chmod(PRIVATE_FILE)
+    with copy.open("rb") as file:
         os.fsync(file.fileno())
+    copy.rename(target)
+    return Cleaned(compute_sha256(target), left)

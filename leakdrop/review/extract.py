@@ -10,7 +10,6 @@ It is written as DIR/.<stem>.partial-<random>/ and renamed when every byte of th
 has been checked. What is there already is left as it is, so an extraction that was stopped can be repeated.
 """
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -43,6 +42,7 @@ from leakdrop.review.keys import KeyOptions, KeySet
 from leakdrop.review.listing import Findings, describe_inbox, describe_refusal
 from leakdrop.review.names import safe_name, safe_names
 from leakdrop.review.places import refuse_file_system_of
+from leakdrop.review.summing import Summing
 from leakdrop.seal.files import PRIVATE_FOLDER, check_room, create_file, naming, sync_folder
 from leakdrop.terminal import (
     Progress,
@@ -289,13 +289,15 @@ def _write_files(
 ) -> list[str]:
     """Write all files; return their SHA-256 sums in hex. Raises EnvelopeError, BundleError and OSError."""
     sums = []
-    for number, pieces in groupby(read_all(envelope, source, progress), key=itemgetter(0)):
-        digest = hashlib.sha256()
-        with create_file(paths[number]) as file:
-            for _, piece in pieces:
-                file.write(piece)
-                digest.update(piece)
-        sums.append(digest.hexdigest())
+    with Summing() as summing:
+        for number, pieces in groupby(read_all(envelope, source, progress), key=itemgetter(0)):
+            summing.restart()
+            with create_file(paths[number]) as file:
+                for _, piece in pieces:
+                    summing.update(piece)
+                    file.write(piece)
+                    summing.wait()
+            sums.append(summing.finish())
     return sums
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from leakdrop.envelope.opening import Envelope
 from leakdrop.review.inbox import EnvelopeFile, Item, read_all
 from leakdrop.review.keys import KeySet
+from leakdrop.review.summing import Summing
 
 
 def sum_files(
@@ -19,11 +20,13 @@ def sum_files(
     Raises EnvelopeError (chunk-damaged, bad-padding) and BundleError.
     """
     sums = []
-    for _, pieces in groupby(read_all(envelope, source, progress), key=itemgetter(0)):
-        digest = hashlib.sha256()
-        for _, piece in pieces:
-            digest.update(piece)
-        sums.append(digest.hexdigest())
+    with Summing() as summing:
+        for _, pieces in groupby(read_all(envelope, source, progress), key=itemgetter(0)):
+            summing.restart()
+            for _, piece in pieces:
+                summing.update(piece)
+                summing.wait()
+            sums.append(summing.finish())
     return sums
 
 

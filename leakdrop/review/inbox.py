@@ -28,6 +28,7 @@ from leakdrop.envelope.index import Index
 from leakdrop.envelope.keys import KeyPair
 from leakdrop.envelope.opening import TRAILER, Envelope, open_envelope
 from leakdrop.errors import BundleError, EnvelopeError, Kind, LeakdropError
+from leakdrop.review.summing import Summing
 from leakdrop.terminal import Progress
 
 ENDING = ".envelope"
@@ -86,9 +87,8 @@ class Sight:
 class EnvelopeFile:
     """An envelope's file: read at any offset, and summed as it is read in order. Raises BundleError."""
 
-    def __init__(self, path: Path, file: BufferedReader) -> None:
-        self._path, self._file = path, file
-        self._digest = hashlib.sha256()
+    def __init__(self, path: Path, file: BufferedReader, summing: Summing) -> None:
+        self._path, self._file, self._summing = path, file, summing
         self._summed = 0
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
@@ -100,22 +100,24 @@ class EnvelopeFile:
             return self._file.read(size)
 
     def readinto(self, buffer: memoryview, /) -> int:
+        # The buffer may be the one that is still being summed.
+        self._summing.wait()
         with reading(self._path):
             position = self._file.tell()
             size = self._file.readinto(buffer)
         if self._summed and position == self._summed:
-            self._digest.update(buffer[:size])
+            self._summing.update(buffer[:size])
             self._summed += size
         return size
 
     def begin_sum(self, head: bytes) -> None:
         """Sum the envelope's first bytes, which were read before; what follows is summed as it is read."""
-        self._digest.update(head)
+        self._summing.update(head)
         self._summed = len(head)
 
     def finish_sum(self) -> tuple[int, str]:
         """How many bytes were summed, and their SHA-256 in hex."""
-        return self._summed, self._digest.hexdigest()
+        return self._summed, self._summing.finish()
 
 
 def open_inbox(path: Path) -> Inbox:
@@ -167,8 +169,8 @@ def open_file(item: Item) -> Iterator[tuple[EnvelopeFile, int]]:
     with reading(item.path):
         # A link in a bundle could lead anywhere; one that was named by hand leads where it should.
         file = open_regular(item.path, follow=item.entry is None)
-    with file:
-        source = EnvelopeFile(item.path, file)
+    with file, Summing() as summing:
+        source = EnvelopeFile(item.path, file, summing)
         yield source, source.seek(0, os.SEEK_END)
 
 

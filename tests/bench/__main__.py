@@ -3,8 +3,8 @@
     python -m tests.bench [--folder DIR] [--runs N] [NAME …]
 
 Rounds take turns (ours, peer, ours, peer, …) and the fastest are compared, so that other work on the machine
-meets all alike and counts little. The files lie in memory (/dev/shm) where there is room: a disk would be what is measured.
-Peers that are not installed are left out, and a line says so.
+meets all alike and counts little. The files lie in memory (/dev/shm) where there is room: a disk would be
+what is measured. Peers that are not installed are left out, and a line says so.
 """
 
 import argparse
@@ -16,11 +16,14 @@ from pathlib import Path
 from tests.bench.envelope import bench_envelope, bench_offsets
 from tests.bench.form import bench_form
 from tests.bench.measure import MIB, tell
+from tests.bench.review import bench_extract, bench_list
 from tests.bench.uploads import bench_browser, bench_uploads
 
 BENCHES = {
     "envelope": bench_envelope,
     "offsets": bench_offsets,
+    "list": bench_list,
+    "extract": bench_extract,
     "form": bench_form,
     "uploads": bench_uploads,
     "browser": bench_browser,
