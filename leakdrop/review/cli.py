@@ -334,7 +334,7 @@ def _add_verify(verbs: Verbs) -> None:
         "leakdrop-review verify 3f0c.report.html --pub Reviewers.pub",
         "Anyone can do this: it needs the reviewer's .pub file, and no secret.",
     )
-    verb.add_argument("report", metavar="REPORT", type=Path, help="a report, HTML or JSON")
+    verb.add_argument("reports", metavar="REPORT", type=Path, nargs="+", help="a report, HTML or JSON")
     verb.add_argument(
         "--pub",
         metavar="NAME.pub",
@@ -348,7 +348,7 @@ def _add_verify(verbs: Verbs) -> None:
     )
     _add_json(verb)
     verb.set_defaults(
-        run=lambda args: verify(args.report, args.pub, envelope=args.envelope, as_json=args.json)
+        run=lambda args: verify(args.reports, args.pub, envelope=args.envelope, as_json=args.json)
     )
 
 

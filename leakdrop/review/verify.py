@@ -9,12 +9,12 @@ from typing import Any
 
 from leakdrop.bundle import compute_sha256, open_regular
 from leakdrop.envelope.keyfile import PublicKeyFile
-from leakdrop.errors import BundleError, KeyFileError, ReportError
+from leakdrop.errors import BundleError, KeyFileError, ReportError, UsageError
 from leakdrop.review.custody import CustodyLog, check_log
 from leakdrop.review.keys import load_public_keys
 from leakdrop.review.reportpage import FORMAT
 from leakdrop.review.signing import Signed, parse_report
-from leakdrop.terminal import Progress, encode_json, group_fingerprint, note, say
+from leakdrop.terminal import Progress, encode_json, group_fingerprint, say, warn
 
 MAX_REPORT = 256 * 1024 * 1024  # bytes
 
@@ -30,11 +30,36 @@ class Verified:
     envelope: str
 
 
-def verify(path: Path, public: Sequence[Path], *, envelope: Path | None = None, as_json: bool = False) -> int:
-    """Tell who signed a report, if it is unchanged; 0.
+def verify(
+    paths: Sequence[Path], public: Sequence[Path], *, envelope: Path | None = None, as_json: bool = False
+) -> int:
+    """Tell who signed each report, if it is unchanged; 1 if one is not, else 0.
 
-    Raises ReportError (it is not as it was signed, or not on this envelope), KeyFileError and OSError.
+    Raises ReportError (the only one is not as it was signed, or not on this envelope), UsageError,
+    KeyFileError and OSError.
     """
+    if envelope and len(paths) > 1:
+        raise UsageError("--envelope goes with one report.")
+    records, code = [], 0
+    for path in paths:
+        try:
+            verified = _verify_file(path, public, envelope)
+        except ReportError as error:
+            if len(paths) == 1:
+                raise
+            warn(str(error))
+            code = 1
+            continue
+        records.append(_describe(path, verified, envelope))
+        if not as_json:
+            _say_verified(path, verified, envelope)
+    if as_json:
+        say(encode_json(records))
+    return code
+
+
+def _verify_file(path: Path, public: Sequence[Path], envelope: Path | None) -> Verified:
+    """Check a report's file, and the custody log beside it. Raises ReportError, which names the path."""
     text = _read(path)
     try:
         verified = verify_report(text, public)
@@ -42,10 +67,11 @@ def verify(path: Path, public: Sequence[Path], *, envelope: Path | None = None, 
             _compare(verified, envelope)
     except ReportError as error:
         raise ReportError(f"{path}: {error}") from None
-    _tell_log(path, text)
-    if as_json:
-        say(encode_json(_describe(path, verified, envelope)))
-        return 0
+    _check_log_beside(path, text)
+    return verified
+
+
+def _say_verified(path: Path, verified: Verified, envelope: Path | None) -> None:
     signer = verified.signer
     say(f"{path} is unchanged since the key “{signer.name}” signed it.")
     say(f"  fingerprint  {group_fingerprint(signer.key.fingerprint)}")
@@ -54,7 +80,6 @@ def verify(path: Path, public: Sequence[Path], *, envelope: Path | None = None, 
     if envelope:
         say(f"{envelope} is that envelope.")
     say("Compare fingerprint and sign key with the reviewer, by voice; what is not proved, the report says.")
-    return 0
 
 
 def _read(path: Path) -> bytes:
@@ -120,8 +145,8 @@ def _compare(verified: Verified, envelope: Path) -> None:
         raise ReportError(f"It is not on {envelope}, whose SHA-256 is {found}.")
 
 
-def _tell_log(path: Path, text: bytes) -> None:
-    """Say whether the custody log beside a report goes on from the lines that the report holds."""
+def _check_log_beside(path: Path, text: bytes) -> None:
+    """Raises ReportError if the custody log beside a report is broken, or does not go on from the report's lines."""
     log = CustodyLog(path.parent)
     written = log.read()
     if not written:
@@ -134,7 +159,6 @@ def _tell_log(path: Path, text: bytes) -> None:
         lines = json.loads(text)["report"]["custody"]["lines"]
         if written.decode("utf-8", "replace").splitlines()[: len(lines)] != lines:
             raise ReportError(f"{log.path} is not the log that this report was made with.")
-    note(f"{log.path} is unbroken.")
 
 
 def _describe(path: Path, verified: Verified, envelope: Path | None) -> dict[str, Any]:

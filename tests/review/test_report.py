@@ -256,7 +256,7 @@ def test_anyone_with_the_pub_file_can_verify(review, write_report, public, revie
     assert result.code == 0
     assert f"{path} is unchanged since the key “Reviewers” signed it." in result.out
     assert f"{tmp_path}/x.envelope is that envelope." in result.out
-    told = json.loads(review("verify", path, "--pub", public, "--json").out)
+    (told,) = json.loads(review("verify", path, "--pub", public, "--json").out)
     assert told["envelope_sha256"] == sha256((tmp_path / "x.envelope").read_bytes())
     assert told["fingerprint"] == reviewer.public.fingerprint
 
@@ -301,6 +301,16 @@ def test_a_report_on_another_envelope_is_told(review, write_report, public, tmp_
     result = review("verify", case / "x.report.html", "--pub", public, "--envelope", tmp_path / "y.envelope")
     assert (result.code, result.out) == (1, "")
     assert f"It is not on {tmp_path}/y.envelope, whose SHA-256 is {sha256(b'other')}." in result.err
+
+
+def test_several_reports_are_verified_one_by_one(review, write_report, public, case):
+    write_report()
+    changed = case / "changed.html"
+    changed.write_bytes((case / "x.report.html").read_bytes().replace(b"What", b"That"))
+    result = review("verify", case / "x.report.html", changed, case / "x.report.json", "--pub", public)
+    assert result.code == 1
+    assert result.out.count(" is unchanged since ") == 2
+    assert result.err.startswith(f"WARNING: {changed}: This report was changed after it was signed")
 
 
 def test_a_report_of_a_newer_version_is_told(review, reviewer, public, tmp_path):
