@@ -146,7 +146,7 @@ def _compare(verified: Verified, envelope: Path) -> None:
 
 
 def _check_log_beside(path: Path, text: bytes) -> None:
-    """Raises ReportError if the custody log beside a report is broken, or does not go on from the report's lines."""
+    """Raises ReportError if the custody log beside a report is broken, or is not the one in the report."""
     log = CustodyLog(path.parent)
     written = log.read()
     if not written:

@@ -1,8 +1,10 @@
 """The package for the reviewers' laptop: the same bytes each time, and all that it takes to open a bundle."""
 
 import ast
+import datetime
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from leakdrop.review.keys import load_public_keys
 from tests.media import ARABIC
 from tests.review.inboxes import list_tree, make_reviewer, seal_bytes, write_bundle
 from tests.site import run
@@ -81,8 +84,8 @@ def offline(tmp_path):
             "to run it: be allowed to make a network namespace (root, or unprivileged user namespaces)"
         )
 
-    def offline(*command: object):
-        return run("unshare", "--net", *command, env={"HOME": str(tmp_path)}, cwd=tmp_path)
+    def offline(*command: object, **options):
+        return run("unshare", "--net", *command, env={"HOME": str(tmp_path)}, cwd=tmp_path, **options)
 
     return offline
 
@@ -186,3 +189,45 @@ def test_what_is_there_already_is_left_alone(package, tmp_path):
 
 def test_an_old_python_can_read_the_installer_that_refuses_it():
     ast.parse((TOP / "laptop/install.py").read_text(), feature_version=(3, 4))
+
+
+PASSPHRASE = "six random words are a good one\n"
+SHELL_LINE = re.compile("^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.needs("unshare", "mat2", "exiftool", "ffmpeg")
+def test_the_guide_is_followed_to_the_letter(package, offline, tmp_path):
+    """Each command of docs/reviewing.md in an empty home, with only the stick and a later date put in."""
+    guide = (TOP / "docs/reviewing.md").read_text()
+    assert "leakdrop-review-0.1.0" in package.name, "the guide names the version"
+    for name in (f"{package.name}.zip", f"{package.name}.zip.sha256"):
+        shutil.copyfile(package.parent / name, tmp_path / name)
+    stick, later = tmp_path / "stick", datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(90)
+    programs = f"{tmp_path}/leakdrop-review/bin:{PYTHON.parent}:/usr/bin:/bin"
+    said = {}
+    for line in "".join(SHELL_LINE.findall(guide)).splitlines():
+        if "/media/stick" in line and not stick.exists():
+            (public,) = load_public_keys(tmp_path / "keys/Reviewers-Q1.pub")
+            assert public.not_after == later
+            photo = make_photo(tmp_path / "photo.jpg")
+            write_bundle(
+                stick / "bundle", [seal_bytes([public.key], ARABIC, [("p.jpg", photo)]) for _ in "ab"]
+            )
+        command = line.replace("/media/stick", str(stick)).replace("2027-03-31", str(later))
+        # There the stick is another disk, and here a folder of the same one.
+        command += " --here" if re.search(" (extract|report) /", command) else ""
+        done = offline("env", f"PATH={programs}", "sh", "-c", command, input=PASSPHRASE)
+        assert (done.returncode, done.stderr) == (0, ""), line
+        said[line.split()[1]] = done.stdout
+    assert said["shares"].count("any 2 restore it") == 3
+    assert said["verify"].count("is unchanged since the key “Reviewers-Q1” signed it") == 2
+    (copy, _) = sorted(tmp_path.glob("clean/*/clean/p.jpg"))
+    assert b"Fairphone" not in copy.read_bytes()
+
+
+def make_photo(path: Path) -> bytes:
+    """A small JPEG that names its camera."""
+    picture = ["-f", "lavfi", "-i", "testsrc=size=64x64", "-frames:v", "1", path]
+    assert run("ffmpeg", "-nostdin", "-loglevel", "error", *picture).returncode == 0
+    assert run("exiftool", "-q", "-overwrite_original", "-Make=Fairphone", path).returncode == 0
+    return path.read_bytes()
