@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup static run test long check lint vectors bench lock clean
+.PHONY: help setup static run test long check lint vectors bench review-bundle lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -53,6 +53,9 @@ vectors: $(READY) ## make the test vectors anew
 
 bench: $(READY) $(STATIC) ## speed and memory, as ratios within one run
 	$(BIN)/python -m tests.bench
+
+review-bundle: $(READY) ## the package for the reviewers' laptop, of the commit that is checked out, in dist/
+	@$(BIN)/python laptop/build.py
 
 lock: $(READY) ## the lock files, from pyproject.toml and package.json
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \

@@ -56,6 +56,10 @@ class BundleError(LeakdropError):
     """This folder is not a leakdrop bundle."""
 
 
+class ReportError(LeakdropError):
+    """This is not a report as it was signed."""
+
+
 class StoreError(LeakdropError):
     """The data folder cannot be used."""
 

@@ -205,7 +205,7 @@ def run_command(command: Callable[[], int | None], program: str) -> int:
     except MemoryError:
         return _fail(program, "There is not enough memory.", 1)
     except Exception as error:  # noqa: BLE001 - the one place; a message could carry a submission's bytes
-        return _fail(program, f"This is a mistake of leakdrop's, not yours: {_locate(error)}.", 1)
+        return _fail(program, f"This is a mistake of leakdrop's, not yours: {locate(error)}.", 1)
 
 
 def describe_os_error(error: OSError) -> str:
@@ -219,7 +219,7 @@ def _fail(program: str, sentence: str, code: int) -> int:
     return code
 
 
-def _locate(error: Exception) -> str:
+def locate(error: Exception) -> str:
     """The type of an error and the line of leakdrop's that it passed last."""
     places = [f"{type(error).__name__} in {__name__}"]
     trace = error.__traceback__

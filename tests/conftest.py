@@ -15,6 +15,7 @@ from tests.site import Site, make_test_site
 INSTALL = {
     "curl": "curl",
     "ffmpeg": "ffmpeg",
+    "mat2": "mat2 bubblewrap",
     "espeak-ng": "espeak-ng",
     "exiftool": "libimage-exiftool-perl",
     "heif-enc": "libheif-examples",

@@ -16,11 +16,14 @@ from pathlib import Path
 from tests.bench.envelope import bench_envelope, bench_offsets
 from tests.bench.form import bench_form
 from tests.bench.measure import MIB, tell
+from tests.bench.review import bench_extract, bench_list
 from tests.bench.uploads import bench_browser, bench_uploads
 
 BENCHES = {
     "envelope": bench_envelope,
     "offsets": bench_offsets,
+    "list": bench_list,
+    "extract": bench_extract,
     "form": bench_form,
     "uploads": bench_uploads,
     "browser": bench_browser,
