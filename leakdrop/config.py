@@ -4,6 +4,7 @@
 silently switch a protection off.
 """
 
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -33,6 +34,17 @@ class Config:
     threads: int = 64
     submissions_at_once: int = 48
     silence_seconds: int = 120
+    onion_address: str = ""
+    socket_group: str = ""  # who may connect to the unix socket, beside this user
+    requests_per_circuit: str = "1200 per minute"
+    requests_in_all: str = "30000 per minute"
+    submissions_per_circuit: str = "60 per hour"
+    submissions_in_all: str = "3000 per hour"
+    at_once_per_circuit: int = 8
+    limits_storage: str = "memory://"
+    keep_acknowledged_weeks: int = 4
+    keep_at_most_weeks: int = 26
+    leave_within_days: int = 7
     demo: bool = False
 
     @property
@@ -49,7 +61,23 @@ _BOUNDS = {
     "threads": (2, 1024),
     "submissions_at_once": (1, 1023),
     "silence_seconds": (1, 3600),
+    "at_once_per_circuit": (1, 1023),
+    "keep_acknowledged_weeks": (0, 520),
+    "keep_at_most_weeks": (1, 520),
+    "leave_within_days": (0, 28),
 }
+_MAY_BE_EMPTY = frozenset(
+    {
+        "safety_text",
+        "onion_address",
+        "socket_group",
+        "requests_per_circuit",
+        "requests_in_all",
+        "submissions_per_circuit",
+        "submissions_in_all",
+    }
+)
+ONION_ADDRESS = re.compile(r"[a-z2-7]{56}\.onion")
 
 
 def load_config(path: Path) -> Config:
@@ -82,6 +110,10 @@ def parse_config(table: dict[str, Any], folder: Path) -> Config:
     config = Config(**values)
     if config.submissions_at_once >= config.threads:
         raise ConfigError("submissions_at_once must be less than threads, or pages could not be served.")
+    if config.onion_address and not ONION_ADDRESS.fullmatch(config.onion_address):
+        raise ConfigError("the value of “onion_address” must be 56 letters and digits, and “.onion”.")
+    if config.keep_acknowledged_weeks > config.keep_at_most_weeks:
+        raise ConfigError("keep_acknowledged_weeks must not be more than keep_at_most_weeks.")
     return config
 
 
@@ -92,7 +124,7 @@ def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
         return None
     is_path = kind in (Path, Path | None)
     expected = str if is_path else kind
-    if type(value) is not expected or value == "":
+    if type(value) is not expected or (value == "" and key not in _MAY_BE_EMPTY):
         raise ConfigError(f"the value of “{key}” must be {_WHAT[expected]}.")
     if is_path:
         return folder / str(value)

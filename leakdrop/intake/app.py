@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response
+from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 
 from leakdrop.config import Config
-from leakdrop.intake.limits import Slots
+from leakdrop.intake.limits import Slots, make_limiter, refusal_of
 from leakdrop.intake.noscript import Desk
 from leakdrop.intake.pages import Pages
 from leakdrop.intake.privacy import keep_little
@@ -30,6 +31,7 @@ log = logging.getLogger("leakdrop")
 def create_app(config: Config, keyring: Keyring, drops: Drops) -> "WSGIApplication":
     """The site. A template that is wrong stops it here, not a visitor later."""
     app = Flask("leakdrop", static_folder=None)
+    make_limiter(app, config)
     pages = Pages(config, keyring)
     pages.find("/", today())
     uploads = Uploads(drops, config.unfinished_bytes)
@@ -37,12 +39,14 @@ def create_app(config: Config, keyring: Keyring, drops: Drops) -> "WSGIApplicati
     app.extensions["leakdrop"] = Site(
         keyring,
         pages,
-        Slots(config.submissions_at_once),
+        config.onion_address,
+        Slots(config.submissions_at_once, config.at_once_per_circuit),
         Desk(drops, keyring.key_ids, config.largest_plaintext_bytes, config.no_script_sealing),
         Dock(uploads, keyring.key_ids, config.largest_plaintext_bytes),
     )
     app.register_blueprint(site)
     app.register_error_handler(Refused, refuse)
+    app.register_error_handler(RateLimitExceeded, refuse_too_many)
     app.register_error_handler(HTTPException, refuse_http)
     app.register_error_handler(Exception, fault)
     return keep_little(app.wsgi_app)
@@ -50,6 +54,10 @@ def create_app(config: Config, keyring: Keyring, drops: Drops) -> "WSGIApplicati
 
 def refuse(error: Refused) -> Response:
     return answer_refusal(error.refusal, error.status)
+
+
+def refuse_too_many(error: RateLimitExceeded) -> Response:
+    return answer_refusal(refusal_of(error))
 
 
 def refuse_http(error: HTTPException) -> Response:

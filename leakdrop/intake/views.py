@@ -11,9 +11,10 @@ from flask import Blueprint, Response, current_app, request
 from werkzeug.http import http_date
 
 from leakdrop.intake import noscript, uploads
-from leakdrop.intake.limits import Slots
+from leakdrop.intake.hosts import is_ours
+from leakdrop.intake.limits import Slots, circuit_of
 from leakdrop.intake.pages import TEXT, UPLOADS, Page, Pages
-from leakdrop.intake.privacy import HANG_UP
+from leakdrop.intake.privacy import HANG_UP, PASSED_ON
 from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.keyring import Keyring
 from leakdrop.store.uploads import Upload
@@ -28,6 +29,7 @@ class Site:
 
     keyring: Keyring
     pages: Pages
+    onion_address: str
     slots: Slots
     desk: noscript.Desk
     dock: uploads.Dock
@@ -73,6 +75,10 @@ def answer_refusal(refusal: Refusal, status: int | None = None) -> Response:
 @site.before_app_request
 def refuse_early() -> None:
     """Refuse what no view should see."""
+    if request.environ[PASSED_ON]:
+        raise Refused(Refusal.GATEWAY)
+    if not is_ours(request.headers.get("Host", ""), here().onion_address):
+        raise Refused(Refusal.FOREIGN_HOST)
     if request.method in ("GET", "HEAD"):
         # A link on the organisation's own web site leads here from another site, and may.
         return
@@ -101,7 +107,7 @@ def show(path: str = "") -> Response:
 @site.post("/submit")
 def submit() -> Response:
     length = body_length()
-    with here().slots.take():
+    with here().slots.take(circuit_of()):
         recipients = here().keyring.recipients(today())
         stream = request.environ["wsgi.input"]
         noscript.take_form(stream, request.content_type or "", length, recipients, here().desk)
@@ -141,7 +147,7 @@ def append_to_upload(upload_id: str) -> Response:
     if request.content_type != uploads.MEDIA_TYPE:
         raise Refused(Refusal.NOT_BYTES)
     offset, length = number("Upload-Offset"), body_length()
-    with here().slots.take():
+    with here().slots.take(circuit_of()):
         stream, hang_up = request.environ["wsgi.input"], request.environ[HANG_UP]
         upload = uploads.append(here().dock, upload_id, offset, stream, length, today(), hang_up)
     return answer_tus(204, Upload_Offset=upload.offset, Upload_Expires=expiry(upload))
