@@ -3,6 +3,7 @@
     <32 hex digits>.envelope    one drop each, under a random name
     bundle.json                 {"format":"leakdrop bundle 1","envelopes":[E,…]}, sorted by name
     replies/                    what the reviewers send back
+    acknowledged.json           what they hold whole (leakdrop.acknowledgement)
 
     E = {"name":"<32 hex digits>.envelope","size":n,"sha256":"<64 hex digits>","week":"2026-W47"}
 
@@ -28,6 +29,7 @@ from leakdrop.errors import BundleError
 FORMAT = "leakdrop bundle 1"
 LIST_NAME = "bundle.json"
 REPLIES_NAME = "replies"
+ACKNOWLEDGEMENT_NAME = "acknowledged.json"
 MAX_LIST = 64 * 1024 * 1024
 MAX_SIZE = 2**53 - 1
 
@@ -174,7 +176,15 @@ def compare(
             sums and compute_sha256(folder / entry.name, progress) != entry.sha256
         ):
             changed.append(entry.name)
-    extra = set(sizes) - {entry.name for entry in bundle.entries} - {LIST_NAME, REPLIES_NAME}
+    extra = (
+        set(sizes)
+        - {entry.name for entry in bundle.entries}
+        - {
+            LIST_NAME,
+            REPLIES_NAME,
+            ACKNOWLEDGEMENT_NAME,
+        }
+    )
     return Comparison(tuple(missing), tuple(changed), tuple(sorted(extra)))
 
 

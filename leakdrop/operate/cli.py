@@ -12,6 +12,7 @@ from leakdrop.errors import UsageError
 from leakdrop.operate.export import export
 from leakdrop.operate.init import ORGANISATION, make_site
 from leakdrop.operate.status import read_status
+from leakdrop.operate.upkeep import purge, settle_drops
 from leakdrop.store.drops import Drops
 from leakdrop.terminal import CommandParser, Progress, count, encode_json, human_size, run_command, say
 
@@ -61,6 +62,31 @@ def build_parser() -> CommandParser:
     )
     verb.add_argument("--json", action="store_true", help="for a script")
     verb.add_argument("--verify", action="store_true", help="read all that lies there already, and compare")
+
+    verb = _add(
+        verbs,
+        "settle",
+        run_settle,
+        "let the file system forget when and in which order drops came",
+        "leakdrop settle --config /srv/leakdrop/config.toml",
+        "Once a day, by a timer; a server may be running. Says nothing, for a journal would keep it.",
+    )
+    _add_config(verb)
+
+    verb = _add(
+        verbs,
+        "purge",
+        run_purge,
+        "show which drops are due to leave, and remove them with --yes",
+        "leakdrop purge --acknowledged /media/stick/bundle",
+        "Drops leave some weeks after the reviewers' acknowledgement, and without one some weeks later.",
+    )
+    _add_config(verb)
+    verb.add_argument("--acknowledged", type=Path, metavar="FILE",
+                      help="take the reviewers' acknowledgement first: the file, or its bundle")  # fmt: skip
+    verb.add_argument("--yes", action="store_true", help="remove what is due")
+    verb.add_argument("--quiet", action="store_true", help="say nothing that a journal should not keep")
+    verb.add_argument("--json", action="store_true", help="for a script")
     return parser
 
 
@@ -70,8 +96,9 @@ def _add(
     function: Callable[[argparse.Namespace], None],
     what: str,
     example: str,
+    more: str = "",
 ) -> CommandParser:
-    description = f"{what[0].upper()}{what[1:]}."
+    description = f"{what[0].upper()}{what[1:]}.{more and f' {more}'}"
     verb = verbs.add_parser(name, help=what, description=description, epilog=f"Example: {example}")
     verb.set_defaults(verb=function)
     return verb
@@ -132,6 +159,21 @@ def run_status(given: argparse.Namespace) -> None:
     say(f"Drops: {status.drops} ({human_size(status.bytes)}); free: {human_size(status.free_bytes)}")
     for week in status.weeks:
         say(f"  {week.week}: {week.drops} ({human_size(week.bytes)})")
+
+
+def run_settle(given: argparse.Namespace) -> None:
+    settle_drops(load_config(given.config))
+
+
+def run_purge(given: argparse.Namespace) -> None:
+    purge(
+        load_config(given.config),
+        today(),
+        given.acknowledged,
+        yes=given.yes,
+        quiet=given.quiet,
+        as_json=given.json,
+    )
 
 
 def run_export(given: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@
     inbox        a bundle or one envelope, and what opening tells
     listing      the verbs `list` and `read`
     extract      the verb `extract`
+    acknowledge  the verb `acknowledge`
     keygen       the verbs `keygen` and `fingerprint`
     cli          the command `leakdrop-review`
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from leakdrop.review.acknowledge import acknowledge
 from leakdrop.review.extract import extract
 from leakdrop.review.keygen import make_key, parse_not_after, show_fingerprints
 from leakdrop.review.keys import KeyOptions
@@ -43,7 +44,7 @@ def review_command(arguments: Sequence[str]) -> int:
 def make_parser() -> CommandParser:
     parser = CommandParser(prog=PROGRAM, description=DESCRIPTION, epilog=EXAMPLES)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (_add_keygen, _add_fingerprint, _add_list, _add_read, _add_extract):
+    for add in (_add_keygen, _add_fingerprint, _add_list, _add_read, _add_extract, _add_acknowledge):
         add(verbs)
     return parser
 
@@ -135,6 +136,22 @@ def _add_extract(verbs: Verbs) -> None:
             args.source, args.output, _key_options(args), here=args.here, as_json=args.json
         )
     )
+
+
+def _add_acknowledge(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "acknowledge",
+        "tell the server what you hold whole",
+        "leakdrop-review acknowledge ~/copies/bundle -o /media/stick/bundle",
+        "Give the folder where you keep your own copy: every envelope in it is read. What is whole is\n"
+        "listed in acknowledged.json, which goes back on the stick; it leaves the server some weeks later.",
+    )
+    verb.add_argument("source", metavar="BUNDLE", type=Path, help="the folder of a bundle")
+    verb.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="where to write (default: into the bundle)"
+    )
+    verb.set_defaults(run=lambda args: acknowledge(args.source, args.output or args.source))
 
 
 def _add_verb(verbs: Verbs, name: str, purpose: str, example: str, description: str) -> CommandParser:

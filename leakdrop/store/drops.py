@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,6 +185,14 @@ class Drops:
 
     def path(self, drop: Drop) -> Path:
         return self.layout.drop(drop.name)
+
+    def remove(self, gone: Collection[Drop]) -> None:
+        """Remove drops for good: first their files, so that a crash in between is made whole by `recover`."""
+        for drop in gone:
+            self.path(drop).unlink(missing_ok=True)
+        sync_folder(self.layout.drops)
+        self._unlist({drop.name for drop in gone})
+        self.forget_order()
 
     def recover(self) -> Recovery:
         """Make the folder whole after a crash: only the one server that holds it may call this.

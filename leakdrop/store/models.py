@@ -9,7 +9,10 @@ class Base(DeclarativeBase):
 
 
 class DropRow(Base):
-    """One drop: its file's name (32 hex digits), its size in bytes, the ISO week in which it came."""
+    """One drop: its file's name (32 hex digits), its size in bytes, the ISO week in which it came.
+
+    And the ISO week in which the reviewers' acknowledgement was taken, if it was.
+    """
 
     __tablename__ = "drops"
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form
@@ -17,6 +20,7 @@ class DropRow(Base):
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
     week: Mapped[str] = mapped_column(String(8))
+    acknowledged: Mapped[str | None] = mapped_column(String(8))
 
 
 class UploadRow(Base):

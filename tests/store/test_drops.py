@@ -95,9 +95,9 @@ def test_no_table_has_rowids_and_there_is_no_write_ahead_log(drops):
     assert names == {"drops", "incoming", "uploads", "leakdrop.sqlite"}
 
 
-def test_a_row_holds_name_size_and_week_and_nothing_else(drops):
+def test_a_row_holds_name_size_and_weeks_and_nothing_else(drops):
     drop = drop_message(drops)
-    assert query(drops, "SELECT * FROM drops") == [(drop.name, drop.size, drop.week)]
+    assert query(drops, "SELECT * FROM drops") == [(drop.name, drop.size, drop.week, None)]
 
 
 def test_rows_lie_in_the_order_of_their_names_in_the_database_file(drops):
