@@ -6,6 +6,7 @@ over Tor that is long. So there are more threads than submissions let in, and pa
 places are taken.
 """
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def make_limiter(app: Flask, config: Config) -> Limiter:
 
     While a storage elsewhere cannot be reached, the same limits are counted in memory.
     """
-    return Limiter(
+    limiter = Limiter(
         circuit_of,
         app=app,
         application_limits=[
@@ -94,6 +95,8 @@ def make_limiter(app: Flask, config: Config) -> Limiter:
         in_memory_fallback_enabled=not config.limits_storage.startswith("memory:"),
         headers_enabled=False,
     )
+    limiter.logger.setLevel(logging.WARNING)  # below that it names keys
+    return limiter
 
 
 def _limit(value: str, what: str, *, by_circuit: bool = False) -> ApplicationLimit:
