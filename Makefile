@@ -56,7 +56,7 @@ bench: $(READY) $(STATIC) ## speed and memory, as ratios within one run
 
 lock: $(READY) ## the lock files, from pyproject.toml and package.json
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
-		--extra server --extra review --extra dev pyproject.toml -o requirements.lock
+		--extra server --extra scale --extra review --extra dev pyproject.toml -o requirements.lock
 	$(WITH_NODE) npm install --silent --ignore-scripts --package-lock-only
 
 clean: ## removes what the targets made

@@ -24,6 +24,12 @@ class Config:
     organisation: str
     keys_dir: Path
     data_dir: Path
+    database_url: str = ""  # PostgreSQL; empty is SQLite in data_dir
+    object_store_url: str = ""  # S3-compatible; empty is a folder in data_dir
+    object_store_bucket: str = ""
+    object_store_region: str = "us-east-1"
+    object_store_key: str = ""
+    object_store_secret: str = ""
     bind: str = "127.0.0.1:8000"
     kinds: tuple[str, ...] = ("WRAP training", "Other Prevent training", "Something else")
     safety_text: Path | None = None  # Markdown; None is the text that leakdrop ships
@@ -69,6 +75,11 @@ _BOUNDS = {
 _MAY_BE_EMPTY = frozenset(
     {
         "safety_text",
+        "database_url",
+        "object_store_url",
+        "object_store_bucket",
+        "object_store_key",
+        "object_store_secret",
         "onion_address",
         "socket_group",
         "requests_per_circuit",
@@ -110,11 +121,29 @@ def parse_config(table: dict[str, Any], folder: Path) -> Config:
     config = Config(**values)
     if config.submissions_at_once >= config.threads:
         raise ConfigError("submissions_at_once must be less than threads, or pages could not be served.")
+    _check_shared_places(config)
     if config.onion_address and not ONION_ADDRESS.fullmatch(config.onion_address):
         raise ConfigError("the value of “onion_address” must be 56 letters and digits, and “.onion”.")
     if config.keep_acknowledged_weeks > config.keep_at_most_weeks:
         raise ConfigError("keep_acknowledged_weeks must not be more than keep_at_most_weeks.")
     return config
+
+
+def _check_shared_places(config: Config) -> None:
+    """Raises ConfigError if what several machines share is half told. Names no value: some are secret."""
+    named = {
+        "object_store_url": config.object_store_url,
+        "object_store_bucket": config.object_store_bucket,
+        "object_store_key": config.object_store_key,
+        "object_store_secret": config.object_store_secret,
+    }
+    missing = [key for key, value in named.items() if not value]
+    if missing and len(missing) < len(named):
+        raise ConfigError(f"the key “{missing[0]}” is missing: an object store needs all of them.")
+    if not missing and not config.database_url:
+        raise ConfigError("an object store needs a database that is shared, too: set “database_url”.")
+    if not missing and not config.object_store_url.startswith(("https://", "http://")):
+        raise ConfigError("the value of “object_store_url” must begin with https:// (or http://).")
 
 
 def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:

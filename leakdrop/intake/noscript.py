@@ -25,7 +25,8 @@ from leakdrop.errors import EnvelopeError, NoRoomError, SubmissionError
 from leakdrop.intake.bodies import Stream, check_head
 from leakdrop.intake.forms import Part, read_boundary, read_parts
 from leakdrop.intake.refusals import Refusal, Refused, refusal_for
-from leakdrop.store.drops import Drop, Drops, Incoming
+from leakdrop.store.drops import Drop
+from leakdrop.store.places import DropPlace, Incoming
 
 # A browser sends two bytes for each end of a line.
 MAX_FIELD = {"kind": 4 * 1024, "message": 2 * MAX_MESSAGE}
@@ -37,7 +38,7 @@ SLACK = 64 * 1024
 class Desk:
     """What a submission meets: where drops go, which keys an envelope may name, what is taken."""
 
-    drops: Drops
+    drops: DropPlace
     key_ids: frozenset[bytes]
     largest_plaintext: int
     sealing: bool

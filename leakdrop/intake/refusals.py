@@ -123,6 +123,12 @@ class Refusal(Enum):
         "Closed for now",
         f"Our keys are too old, so nothing can be sealed to them. {_NOTHING_KEPT} Come back in a few days.",
     )
+    AWAY = (
+        503,
+        "Not possible for now",
+        "A part of this site cannot be reached at the moment. "
+        "You were not told that it arrived, so take it that it did not. Try again in an hour.",
+    )
     FAULT = (
         500,
         "Our mistake",

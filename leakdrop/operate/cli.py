@@ -13,7 +13,7 @@ from leakdrop.operate.export import export
 from leakdrop.operate.init import ORGANISATION, make_site
 from leakdrop.operate.status import read_status
 from leakdrop.operate.upkeep import purge, settle_drops
-from leakdrop.store.drops import Drops
+from leakdrop.store.places import open_drops
 from leakdrop.terminal import CommandParser, Progress, count, encode_json, human_size, run_command, say
 
 
@@ -147,7 +147,7 @@ def run_serve(given: argparse.Namespace) -> None:
 
 def run_status(given: argparse.Namespace) -> None:
     config = load_config(given.config)
-    with Drops(config.data_dir) as drops:
+    with open_drops(config) as drops:
         status = read_status(config, drops, today())
     if given.json:
         say(encode_json(asdict(status)))
@@ -178,7 +178,7 @@ def run_purge(given: argparse.Namespace) -> None:
 
 def run_export(given: argparse.Namespace) -> None:
     config = load_config(given.config)
-    with Drops(config.data_dir) as drops:
+    with open_drops(config) as drops:
         done = export(drops, given.dest, lambda total: Progress(total, "Copying"), verify=given.verify)
     if given.json:
         say(encode_json(asdict(done)))

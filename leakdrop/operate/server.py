@@ -38,8 +38,9 @@ from leakdrop.intake.limits import check_limits
 from leakdrop.intake.operator_text import read_operator_text
 from leakdrop.intake.privacy import ADDED
 from leakdrop.keyring import Keyring, load_keyring
-from leakdrop.store.drops import Drops, Recovery
+from leakdrop.store.drops import Recovery
 from leakdrop.store.layout import Layout, lock
+from leakdrop.store.places import open_drops
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -198,7 +199,7 @@ class Server(BaseApplication):
 
     def load(self) -> "WSGIApplication":
         """Runs in the worker, also after one that died: what it left is made whole first."""
-        drops = Drops(self._config.data_dir, self._config.disk_reserve_bytes)
+        drops = open_drops(self._config)
         drops.recover()
         return create_app(self._config, self._keyring, drops)
 
@@ -212,7 +213,7 @@ def serve(config: Config, bind: str | None = None) -> None:
     layout = Layout(config.data_dir)
     layout.check()
     config = replace(config, bind=bind or config.bind)
-    with lock(layout), Drops(config.data_dir) as drops:
+    with lock(layout), open_drops(config) as drops:
         report(drops.recover())
         check_address(config.bind)
         check_group(config)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from leakdrop.config import Config
 from leakdrop.keyring import load_keyring
-from leakdrop.store.drops import Drops
 from leakdrop.store.layout import free_bytes
+from leakdrop.store.places import DropPlace
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Status:
     free_bytes: int
 
 
-def read_status(config: Config, drops: Drops, today: datetime.date) -> Status:
+def read_status(config: Config, drops: DropPlace, today: datetime.date) -> Status:
     """The state of a site. Raises KeyFileError, as `serve` would."""
     keyring = load_keyring(config.keys_dir, today, demo=config.demo)
     sizes = defaultdict(list)
