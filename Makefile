@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup static run test long check lint vectors bench lock clean
+.PHONY: help setup static run test long check lint vectors bench lock wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -57,7 +57,14 @@ bench: $(READY) $(STATIC) ## speed and memory, as ratios within one run
 lock: $(READY) ## the lock files, from pyproject.toml and package.json
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		--extra server --extra scale --extra review --extra dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		--extra server --constraint requirements.lock pyproject.toml -o requirements-server.lock
 	$(WITH_NODE) npm install --silent --ignore-scripts --package-lock-only
+
+wheel: $(READY) $(STATIC) ## what an operator installs, into dist/: the wheel, and the lock file of what it needs
+	rm -rf dist
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	cp requirements-server.lock dist/
 
 clean: ## removes what the targets made
 	rm -rf .venv node_modules demo build dist leakdrop/intake/static
