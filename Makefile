@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup static run test long check lint vectors bench lock wheel clean
+.PHONY: help setup static run test long debian check lint vectors bench lock wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -38,6 +38,9 @@ test: $(READY) $(STATIC) ## all tests
 long: $(READY) $(STATIC) ## tests with large files: 1 GiB by other tus clients, 300 MiB by Firefox over Tor
 	LEAKDROP_LONG=1 $(BIN)/python -m pytest --timeout=3000 tests/intake/test_tus_clients.py \
 		tests/system/test_tor.py -k "other_authors or page_sealed"
+
+debian: $(READY) $(STATIC) ## the Dockerfile's steps and the systemd units, in plain Debian roots; as root
+	LEAKDROP_DEBIAN=1 $(BIN)/python -m pytest --timeout=3000 tests/system/test_debian.py
 
 lint: $(READY) ## format, style, types, layers
 	$(BIN)/ruff format --check .

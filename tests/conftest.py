@@ -27,7 +27,14 @@ INSTALL = {
     "radosgw": "radosgw",
     "ceph-mon": "ceph-mon",
     "ceph-osd": "ceph-osd",
+    "mmdebstrap": "mmdebstrap",
+    "systemd-analyze": "systemd",
+    "systemd-socket-activate": "systemd",
 }
+
+
+# `make debian`: builds whole Debian roots.
+collect_ignore = [] if os.environ.get("LEAKDROP_DEBIAN") else ["system/test_debian.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
