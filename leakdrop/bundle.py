@@ -4,6 +4,7 @@
     bundle.json                 {"format":"leakdrop bundle 1","envelopes":[E,…]}, sorted by name
     replies/                    what the reviewers send back, an envelope each:
         <mailbox in hex>.<first 32 hex digits of the envelope's SHA-256>.envelope
+    acknowledged.json           what they hold whole (leakdrop.acknowledgement)
 
     E = {"name":"<32 hex digits>.envelope","size":n,"sha256":"<64 hex digits>","week":"2026-W47"}
 
@@ -31,6 +32,7 @@ from leakdrop.errors import BundleError
 FORMAT = "leakdrop bundle 1"
 LIST_NAME = "bundle.json"
 REPLIES_NAME = "replies"
+ACKNOWLEDGEMENT_NAME = "acknowledged.json"
 MAX_LIST = 64 * 1024 * 1024
 MAX_SIZE = 2**53 - 1
 # What a reply may hold, in bytes: files together; beside them a message, and names to spare.
@@ -192,7 +194,15 @@ def compare(
             sums and compute_sha256(folder / entry.name, progress) != entry.sha256
         ):
             changed.append(entry.name)
-    extra = set(sizes) - {entry.name for entry in bundle.entries} - {LIST_NAME, REPLIES_NAME}
+    extra = (
+        set(sizes)
+        - {entry.name for entry in bundle.entries}
+        - {
+            LIST_NAME,
+            REPLIES_NAME,
+            ACKNOWLEDGEMENT_NAME,
+        }
+    )
     return Comparison(tuple(missing), tuple(changed), tuple(sorted(extra)))
 
 

@@ -1,7 +1,8 @@
 """What the server shows and takes in: the only room that knows Flask.
 
     privacy    what of a request leakdrop sees at all, and the headers of every response
-    limits     how many submissions come in at once, and how often replies are asked for
+    hosts      whether a visitor came by our own address
+    limits     how often a circuit may ask, and how much comes in at once
     refusals   everything that a visitor can be told instead of "it arrived"
     operator_text   the text of /safety, which the operator can replace
     pages      the pages, rendered at start: the same bytes for every visitor

@@ -30,7 +30,7 @@ from leakdrop.intake.bodies import Stream, check_head
 from leakdrop.intake.forms import Part, read_boundary, read_parts
 from leakdrop.intake.refusals import Refusal, Refused, refusal_for
 from leakdrop.intake.words import encode_words
-from leakdrop.store.drops import Drops, Incoming
+from leakdrop.store.places import DropPlace, Incoming
 
 # A browser sends two bytes for each end of a line.
 MAX_FIELD = {"kind": 4 * 1024, "message": 2 * MAX_MESSAGE}
@@ -50,7 +50,7 @@ class Arrived:
 class Desk:
     """What a submission meets: where drops go, which keys an envelope may name, what is taken."""
 
-    drops: Drops
+    drops: DropPlace
     key_ids: frozenset[bytes]
     largest_plaintext: int
     sealing: bool

@@ -8,7 +8,6 @@ only be written to the source's device.
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import FileIO
 
 from leakdrop.envelope.index import FileEntry, encode_base64url
 from leakdrop.envelope.opening import open_envelope
@@ -17,6 +16,7 @@ from leakdrop.errors import EnvelopeError, ReceiptError
 from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.intake.replies import Hatch
 from leakdrop.intake.words import decode_words
+from leakdrop.store.places import ReplyFile
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,7 +53,7 @@ def open_replies(hatch: Hatch, fields: Mapping[str, str], today: datetime.date) 
     return Opened(opened, encode_base64url(receipt.token))
 
 
-def _open(sha256: str, file: FileIO, receipt: Receipt) -> OpenedReply:
+def _open(sha256: str, file: ReplyFile, receipt: Receipt) -> OpenedReply:
     try:
         index = open_envelope(file, [receipt.key_pair]).index
     except EnvelopeError:

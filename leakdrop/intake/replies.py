@@ -1,7 +1,7 @@
 """Replies are asked for, and deleted, with a token: docs/envelope.md, "The answer".
 
 A token is hashed, and forgotten with the request. Whether its mailbox exists, the answer has one size and is
-the same work. What limits guessing is `Hatch.pace`, and that there are 2^128 receipts.
+the same work. Against guessing stand the limits of `limits`, and that there are 2^128 receipts.
 """
 
 import datetime
@@ -9,25 +9,23 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from io import FileIO
 
 from leakdrop.envelope.index import decode_base64url
 from leakdrop.envelope.receipt import TOKEN, answer_length, derive_mailbox, encode_answer
 from leakdrop.intake.bodies import READ
-from leakdrop.intake.limits import Pace, Slots
+from leakdrop.intake.limits import Slots
 from leakdrop.intake.refusals import Refusal, Refused
-from leakdrop.store.replies import Replies
+from leakdrop.store.places import ReplyFile, ReplyPlace
 
 MEDIA_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
 class Hatch:
-    """What a question for replies meets: where they lie, how many are answered at once, and how often."""
+    """What a question for replies meets: where they lie, how many are answered at once, if it takes words."""
 
-    replies: Replies
+    replies: ReplyPlace
     slots: Slots
-    pace: Pace
     takes_words: bool
 
 
@@ -65,7 +63,7 @@ def _parse_token(fields: Mapping[str, str], expected: Iterable[str]) -> bytes:
         raise Refused(Refusal.BAD_QUESTION) from None
 
 
-def _read(file: FileIO, length: int) -> Iterator[bytes]:
+def _read(file: ReplyFile, length: int) -> Iterator[bytes]:
     """The first `length` bytes of a file; fewer if it has become shorter."""
     while length and (piece := file.read(min(READ, length))):
         length -= len(piece)

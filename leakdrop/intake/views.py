@@ -13,9 +13,10 @@ from werkzeug.http import http_date
 
 from leakdrop.intake import noscript, noscript_replies, replies, uploads
 from leakdrop.intake.forms import read_small_form
-from leakdrop.intake.limits import Slots
+from leakdrop.intake.hosts import is_ours
+from leakdrop.intake.limits import Slots, circuit_of
 from leakdrop.intake.pages import REPLIES, TEXT, UPLOADS, Page, Pages
-from leakdrop.intake.privacy import HANG_UP
+from leakdrop.intake.privacy import HANG_UP, PASSED_ON
 from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.keyring import Keyring
 from leakdrop.store.uploads import Upload
@@ -30,6 +31,7 @@ class Site:
 
     keyring: Keyring
     pages: Pages
+    onion_address: str
     slots: Slots
     desk: noscript.Desk
     dock: uploads.Dock
@@ -76,6 +78,10 @@ def answer_refusal(refusal: Refusal, status: int | None = None) -> Response:
 @site.before_app_request
 def refuse_early() -> None:
     """Refuse what no view should see."""
+    if request.environ[PASSED_ON]:
+        raise Refused(Refusal.GATEWAY)
+    if not is_ours(request.headers.get("Host", ""), here().onion_address):
+        raise Refused(Refusal.FOREIGN_HOST)
     if request.method in ("GET", "HEAD"):
         # A link on the organisation's own web site leads here from another site, and may.
         return
@@ -104,7 +110,7 @@ def show(path: str = "") -> Response:
 @site.post("/submit")
 def submit() -> Response:
     length = body_length()
-    with here().slots.take():
+    with here().slots.take(circuit_of()):
         recipients = here().keyring.recipients(today())
         stream = request.environ["wsgi.input"]
         words = noscript.take_form(stream, request.content_type or "", length, recipients, here().desk)
@@ -115,9 +121,8 @@ def submit() -> Response:
 def ask_for_replies() -> Response:
     hatch = here().hatch
     with ExitStack() as held:
-        held.enter_context(hatch.slots.take())
+        held.enter_context(hatch.slots.take(circuit_of()))
         fields = read_fields()
-        hatch.pace.count()
         if "words" in fields:
             return answer(here().pages.opened(noscript_replies.open_replies(hatch, fields, today())))
         found = replies.answer_question(hatch, fields, today(), held)
@@ -131,9 +136,8 @@ def ask_for_replies() -> Response:
 @site.post(f"{REPLIES}/delete")
 def delete_reply() -> Response:
     hatch = here().hatch
-    with hatch.slots.take():
+    with hatch.slots.take(circuit_of()):
         fields = read_fields()
-        hatch.pace.count()
         replies.delete_reply(hatch, fields)
     return answer(here().pages.deleted(today()))
 
@@ -176,7 +180,7 @@ def append_to_upload(upload_id: str) -> Response:
     if request.content_type != uploads.MEDIA_TYPE:
         raise Refused(Refusal.NOT_BYTES)
     offset, length = number("Upload-Offset"), body_length()
-    with here().slots.take():
+    with here().slots.take(circuit_of()):
         stream, hang_up = request.environ["wsgi.input"], request.environ[HANG_UP]
         upload = uploads.append(here().dock, upload_id, offset, stream, length, today(), hang_up)
     return answer_tus(204, Upload_Offset=upload.offset, Upload_Expires=expiry(upload))

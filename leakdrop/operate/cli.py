@@ -13,8 +13,8 @@ from leakdrop.operate.export import export
 from leakdrop.operate.importing import import_replies
 from leakdrop.operate.init import ORGANISATION, make_site
 from leakdrop.operate.status import read_status
-from leakdrop.store.drops import Drops
-from leakdrop.store.replies import Replies
+from leakdrop.operate.upkeep import purge, settle_drops
+from leakdrop.store.places import open_drops
 from leakdrop.terminal import (
     CommandParser,
     Progress,
@@ -81,6 +81,31 @@ def build_parser() -> CommandParser:
     _add_config(verb)
     verb.add_argument("source", type=Path, metavar="SRC", help="the bundle, as the reviewers gave it back")
     verb.add_argument("--json", action="store_true", help="for a script")
+
+    verb = _add(
+        verbs,
+        "settle",
+        run_settle,
+        "let the file system forget when and in which order drops came",
+        "leakdrop settle --config /srv/leakdrop/config.toml",
+        "Once a day, by a timer; a server may be running. Says nothing, for a journal would keep it.",
+    )
+    _add_config(verb)
+
+    verb = _add(
+        verbs,
+        "purge",
+        run_purge,
+        "show which drops are due to leave, and remove them with --yes",
+        "leakdrop purge --acknowledged /media/stick/bundle",
+        "Drops leave some weeks after the reviewers' acknowledgement, and without one some weeks later.",
+    )
+    _add_config(verb)
+    verb.add_argument("--acknowledged", type=Path, metavar="FILE",
+                      help="take the reviewers' acknowledgement first: the file, or its bundle")  # fmt: skip
+    verb.add_argument("--yes", action="store_true", help="remove what is due")
+    verb.add_argument("--quiet", action="store_true", help="say nothing that a journal should not keep")
+    verb.add_argument("--json", action="store_true", help="for a script")
     return parser
 
 
@@ -90,8 +115,9 @@ def _add(
     function: Callable[[argparse.Namespace], int | None],
     what: str,
     example: str,
+    more: str = "",
 ) -> CommandParser:
-    description = f"{what[0].upper()}{what[1:]}."
+    description = f"{what[0].upper()}{what[1:]}.{more and f' {more}'}"
     verb = verbs.add_parser(name, help=what, description=description, epilog=f"Example: {example}")
     verb.set_defaults(verb=function)
     return verb
@@ -140,8 +166,8 @@ def run_serve(given: argparse.Namespace) -> None:
 
 def run_status(given: argparse.Namespace) -> None:
     config = load_config(given.config)
-    with Drops(config.data_dir) as drops:
-        status = read_status(config, drops, Replies(drops, config.reply_weeks), today())
+    with open_drops(config) as drops:
+        status = read_status(config, drops, drops.replies(config.reply_weeks), today())
     if given.json:
         say(encode_json(asdict(status)))
         return
@@ -155,9 +181,24 @@ def run_status(given: argparse.Namespace) -> None:
     say(f"Replies that wait for their sources: {status.replies} ({human_size(status.reply_bytes)})")
 
 
+def run_settle(given: argparse.Namespace) -> None:
+    settle_drops(load_config(given.config), today())
+
+
+def run_purge(given: argparse.Namespace) -> None:
+    purge(
+        load_config(given.config),
+        today(),
+        given.acknowledged,
+        yes=given.yes,
+        quiet=given.quiet,
+        as_json=given.json,
+    )
+
+
 def run_export(given: argparse.Namespace) -> None:
     config = load_config(given.config)
-    with Drops(config.data_dir) as drops:
+    with open_drops(config) as drops:
         done = export(drops, given.dest, lambda total: Progress(total, "Copying"), verify=given.verify)
     if given.json:
         say(encode_json(asdict(done)))
@@ -170,11 +211,11 @@ def run_export(given: argparse.Namespace) -> None:
 
 def run_import(given: argparse.Namespace) -> int:
     config = load_config(given.config)
-    with Drops(config.data_dir, config.disk_reserve_bytes) as drops:
-        replies = Replies(drops, config.reply_weeks)
+    with open_drops(config) as drops:
+        replies = drops.replies(config.reply_weeks)
         replies.expire(today())
         done = import_replies(
-            drops, replies, given.source, lambda total: Progress(total, "Importing", show=show_number)
+            replies, given.source, lambda total: Progress(total, "Importing", show=show_number)
         )
     if given.json:
         say(encode_json(asdict(done)))

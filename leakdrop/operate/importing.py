@@ -1,12 +1,12 @@
 """`leakdrop import`: replies from the reviewers' stick to the mailboxes that they are for.
 
-Each is copied into the data folder, and what arrived there is checked: its name, its sum, that its header is
-an envelope's for one key. Nothing else can be checked without a key. It becomes a reply whole or not at all,
-so an import that was broken off can be repeated. Nothing is kept of the bundle that it came in.
+Each is read whole and checked: its name, its sum, that its header is an envelope's for one key. Nothing else
+can be checked without a key. It becomes a reply whole or not at all, so an import that was broken off can be
+repeated. Nothing is kept of the bundle that it came in.
 """
 
 import hashlib
-import os
+import io
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,10 +15,9 @@ from pathlib import Path
 from leakdrop.bundle import MAX_REPLY, REPLIES_NAME, open_regular, parse_reply_name
 from leakdrop.envelope.header import read_header
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, NoRoomError
-from leakdrop.store.drops import Drops, Incoming
-from leakdrop.store.replies import MailboxFullError, Replies
+from leakdrop.store.places import ReplyPlace
+from leakdrop.store.replies import MailboxFullError
 
-READ = 1024 * 1024
 Tell = Callable[[int], object]
 
 
@@ -40,7 +39,7 @@ class Import:
 
 
 def import_replies(
-    drops: Drops, replies: Replies, folder: Path, progress: Callable[[int], AbstractContextManager[Tell]]
+    replies: ReplyPlace, folder: Path, progress: Callable[[int], AbstractContextManager[Tell]]
 ) -> Import:
     """Take every reply that lies in a bundle's `replies/`; `progress` is told how many files there are.
 
@@ -53,7 +52,7 @@ def import_replies(
     with progress(len(paths)) as tell:
         for path in paths:
             try:
-                is_new = _take(drops, replies, path)
+                is_new = _take(replies, path)
                 taken, present = taken + is_new, present + (not is_new)
             except (BundleError, EnvelopeError, MailboxFullError) as error:
                 refused.append(Refused(path.name, str(error)))
@@ -84,7 +83,7 @@ def _list(folder: Path) -> list[Path]:
         raise BundleError(f"{source}: {error.strerror}. Is the stick still in?") from None
 
 
-def _take(drops: Drops, replies: Replies, path: Path) -> bool:
+def _take(replies: ReplyPlace, path: Path) -> bool:
     """Take one reply; False if it was there already.
 
     Raises BundleError, EnvelopeError and MailboxFullError for what is refused, NoRoomError and OSError.
@@ -94,25 +93,12 @@ def _take(drops: Drops, replies: Replies, path: Path) -> bool:
         raise BundleError("its name is not that of a reply.")
     mailbox, beginning = named
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MAX_REPLY:
-            raise BundleError("it is larger than a reply can be.")
-        with drops.receive(size) as incoming:
-            sha256 = hashlib.sha256()
-            while piece := file.read(READ):
-                if incoming.written + len(piece) > size:
-                    raise BundleError("it has changed while it was read.")
-                sha256.update(piece)
-                incoming.write(piece)
-            if not sha256.hexdigest().startswith(beginning):
-                raise BundleError("it is damaged: its sum is not the one in its name.")
-            _check_header(incoming)
-            return replies.keep(incoming, mailbox, sha256.hexdigest())
-
-
-def _check_header(incoming: Incoming) -> None:
-    """Raises EnvelopeError and BundleError if what was copied is no envelope for one key."""
-    with incoming.path.open("rb") as copy:
-        header, _ = read_header(copy, incoming.written)
+        envelope = file.read(MAX_REPLY + 1)
+    if len(envelope) > MAX_REPLY:
+        raise BundleError("it is larger than a reply can be.")
+    if not hashlib.sha256(envelope).hexdigest().startswith(beginning):
+        raise BundleError("it is damaged: its sum is not the one in its name.")
+    header, _ = read_header(io.BytesIO(envelope), len(envelope))
     if len(header.stanzas) != 1:
         raise BundleError("it is sealed to several keys, and a reply is sealed to one.")
+    return replies.keep(mailbox, envelope)

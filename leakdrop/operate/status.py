@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from leakdrop.config import Config
 from leakdrop.keyring import load_keyring
-from leakdrop.store.drops import Drops
 from leakdrop.store.layout import free_bytes
-from leakdrop.store.replies import Replies
+from leakdrop.store.places import DropPlace, ReplyPlace
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Status:
     reply_bytes: int
 
 
-def read_status(config: Config, drops: Drops, replies: Replies, today: datetime.date) -> Status:
+def read_status(config: Config, drops: DropPlace, replies: ReplyPlace, today: datetime.date) -> Status:
     """The state of a site. Raises KeyFileError, as `serve` would.
 
     Of replies only their number and their size together: not which mailboxes have some, nor since when.

@@ -17,6 +17,7 @@
     signing      reports that are signed
     report       the verb `report`; its page: reportpage
     verify       the verb `verify`
+    acknowledge  the verb `acknowledge`
     keygen       the verbs `keygen` and `fingerprint`
     rekey        the verb `rekey`
     shares       a root in shares

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from leakdrop.review.acknowledge import acknowledge
 from leakdrop.review.backup import make_shares, restore_key
 from leakdrop.review.extract import extract
 from leakdrop.review.keygen import make_key, parse_not_after, show_fingerprints
 from leakdrop.review.keys import KeyOptions
 from leakdrop.review.listing import list_envelopes, read_envelopes
-from leakdrop.review.reply import Text, reply
 from leakdrop.review.rekey import change_passphrase
+from leakdrop.review.reply import Text, reply
 from leakdrop.review.report import report
 from leakdrop.review.verify import verify
 from leakdrop.review.viewer.verbs import play, view
@@ -64,6 +65,7 @@ def make_parser() -> CommandParser:
         _add_read,
         _add_extract,
         _add_reply,
+        _add_acknowledge,
         _add_report,
         _add_verify,
         _add_view,
@@ -393,6 +395,22 @@ def _add_verify(verbs: Verbs) -> None:
     verb.set_defaults(
         run=lambda args: verify(args.reports, args.pub, envelope=args.envelope, as_json=args.json)
     )
+
+
+def _add_acknowledge(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "acknowledge",
+        "tell the server what you hold whole",
+        "leakdrop-review acknowledge ~/copies/bundle -o /media/stick/bundle",
+        "Give the folder where you keep your own copy: every envelope in it is read. What is whole is\n"
+        "listed in acknowledged.json, which goes back on the stick; it leaves the server some weeks later.",
+    )
+    verb.add_argument("source", metavar="BUNDLE", type=Path, help="the folder of a bundle")
+    verb.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="where to write (default: into the bundle)"
+    )
+    verb.set_defaults(run=lambda args: acknowledge(args.source, args.output or args.source))
 
 
 def _add_verb(verbs: Verbs, name: str, purpose: str, example: str, description: str) -> CommandParser:

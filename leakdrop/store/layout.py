@@ -5,7 +5,9 @@ data/incoming/<32 hex>.part       an envelope that is not whole yet
 data/uploads/<32 hex>.part        an envelope that comes in piece by piece
 data/replies/<64 hex>.<64 hex>.envelope    a reply: its mailbox, its SHA-256
 data/leakdrop.sqlite              the rows
+data/settling/<32 hex>.part       a drop that is being copied to a new file
 data/lock                         held by the one server that may write here
+data/upkeep.lock                  held by the one process that settles or removes drops
 """
 
 import errno
@@ -42,6 +44,10 @@ class Layout:
     @property
     def replies(self) -> Path:
         return self.root / "replies"
+
+    @property
+    def settling(self) -> Path:
+        return self.root / "settling"
 
     @property
     def database(self) -> Path:
@@ -90,12 +96,25 @@ def lock(layout: Layout) -> BinaryIO:
 
     Raises StoreError if another server holds it.
     """
-    file = (layout.root / "lock").open("wb")
+    return _hold(layout.root / "lock", f"Another leakdrop is serving {layout.root} already.")
+
+
+def lock_upkeep(layout: Layout) -> BinaryIO:
+    """As `lock`, for whoever replaces or removes drops; a server may be running.
+
+    Raises StoreError if another process holds it.
+    """
+    sentence = f"Another leakdrop is settling or removing drops in {layout.root}: try again when it is done."
+    return _hold(layout.root / "upkeep.lock", sentence)
+
+
+def _hold(path: Path, sentence: str) -> BinaryIO:
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise StoreError(f"Another leakdrop is serving {layout.root} already.") from None
+        raise StoreError(sentence) from None
     return file
 
 

@@ -7,6 +7,7 @@ a reply to a drop: a mailbox stands nowhere on the server but here, and not befo
 """
 
 import datetime
+import hashlib
 import os
 import re
 import threading
@@ -22,16 +23,23 @@ from sqlalchemy.orm import Session
 
 from leakdrop.envelope.receipt import MAX_ANSWER, answer_length
 from leakdrop.errors import LeakdropError
-from leakdrop.store.drops import Drops, Incoming, iso_week, this_week
+from leakdrop.store.drops import Drops, iso_week, this_week
 from leakdrop.store.layout import forget_times, sync_folder
 from leakdrop.store.models import ReplyRow
 
 MAX_REPLIES = 255
+O_NOATIME = getattr(os, "O_NOATIME", 0)  # Linux
 _FILE_NAME = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{64})\.envelope")
 
 
 class MailboxFullError(LeakdropError):
     """Its mailbox holds as much as one answer can: wait until the source has deleted some, or they expire."""
+
+
+def check_room(lengths: Sequence[int], envelope: bytes) -> None:
+    """Raises MailboxFullError if one answer cannot hold an envelope beside others of these lengths."""
+    if len(lengths) == MAX_REPLIES or answer_length([*lengths, len(envelope)]) > MAX_ANSWER:
+        raise MailboxFullError
 
 
 @dataclass(frozen=True)
@@ -58,23 +66,26 @@ class Replies:
     def path(self, mailbox: bytes, sha256: str) -> Path:
         return self._layout.reply(mailbox.hex(), sha256)
 
-    def keep(self, incoming: Incoming, mailbox: bytes, sha256: str) -> bool:
+    def keep(self, mailbox: bytes, envelope: bytes) -> bool:
         """Make an envelope a reply; False if it was one already, and is left as it is.
 
-        When this returns, it survives a crash at any moment. Raises MailboxFullError.
+        When this returns, it survives a crash at any moment. Raises MailboxFullError, NoRoomError, OSError.
         """
+        sha256 = hashlib.sha256(envelope).hexdigest()
         path = self.path(mailbox, sha256)
         if path.exists():
             return False
-        lengths = [other.stat().st_size for other in self._layout.replies.glob(f"{mailbox.hex()}.*")]
-        if len(lengths) == MAX_REPLIES or answer_length([*lengths, incoming.written]) > MAX_ANSWER:
-            raise MailboxFullError
-        incoming.sync()
-        incoming.path.rename(path)
+        check_room(
+            [other.stat().st_size for other in self._layout.replies.glob(f"{mailbox.hex()}.*")], envelope
+        )
+        with self._drops.receive(len(envelope)) as incoming:
+            incoming.write(envelope)
+            incoming.sync()
+            incoming.path.rename(path)
         sync_folder(self._layout.replies)
         # As with drops: a database that is locked or full costs the row, which `recover` writes.
         with suppress(DatabaseError):
-            self._list([Reply(mailbox, sha256, incoming.written, this_week())])
+            self._list([Reply(mailbox, sha256, len(envelope), this_week())])
         return True
 
     @contextmanager
@@ -177,4 +188,4 @@ class Replies:
 
 def _open_unnoticed(path: Path) -> FileIO:
     """Open a file without a change of its time of access, which would tell when a source read it."""
-    return FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NOATIME))
+    return FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | O_NOATIME))

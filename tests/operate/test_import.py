@@ -52,7 +52,7 @@ def bring(site, stick: Path, *words: object):
 def take(site, stick: Path) -> Import:
     """The same within this process, for cases that are many."""
     with Drops(site.data) as drops:
-        return import_replies(drops, Replies(drops, 8), stick, lambda total: nullcontext(lambda size: None))
+        return import_replies(Replies(drops, 8), stick, lambda total: nullcontext(lambda size: None))
 
 
 def stored(site) -> dict[str, bytes]:

@@ -36,13 +36,10 @@ def replies(drops):
     return Replies(drops, 8)
 
 
-def keep(drops: Drops, replies: Replies, mailbox: bytes, content: bytes) -> str:
+def keep(replies: Replies, mailbox: bytes, content: bytes) -> str:
     """Keep some bytes, which need not be an envelope here, and return their sum."""
-    with drops.receive(len(content)) as incoming:
-        incoming.write(content)
-        digest = sha256(content).hexdigest()
-        replies.keep(incoming, mailbox, digest)
-    return digest
+    replies.keep(mailbox, content)
+    return sha256(content).hexdigest()
 
 
 def read(replies: Replies, mailbox: bytes, today: datetime.date = TODAY) -> set[bytes]:
@@ -66,16 +63,16 @@ def set_week(drops: Drops, week: str) -> None:
 
 
 def test_a_mailbox_gives_its_own_replies_and_no_others(drops, replies):
-    keep(drops, replies, AMINA, b"to amina")
-    keep(drops, replies, AMINA, b"to amina, too")
-    keep(drops, replies, BEN, b"to ben")
+    keep(replies, AMINA, b"to amina")
+    keep(replies, AMINA, b"to amina, too")
+    keep(replies, BEN, b"to ben")
     assert read(replies, AMINA) == {b"to amina", b"to amina, too"}
     assert read(replies, BEN) == {b"to ben"}
     assert read(replies, bytes(32)) == set()
 
 
 def test_a_row_holds_mailbox_sum_size_and_week_and_nothing_else(drops, replies):
-    digest = keep(drops, replies, AMINA, b"to amina")
+    digest = keep(replies, AMINA, b"to amina")
     assert rows(drops) == [(AMINA.hex(), digest, 8, iso_week(TODAY))]
 
 
@@ -87,16 +84,14 @@ def test_the_table_has_no_rowid(drops):
 
 
 def test_a_reply_is_kept_once(drops, replies):
-    keep(drops, replies, AMINA, b"to amina")
+    keep(replies, AMINA, b"to amina")
     set_week(drops, "2020-W01")
-    with drops.receive(100) as incoming:
-        incoming.write(b"to amina")
-        assert not replies.keep(incoming, AMINA, sha256(b"to amina").hexdigest())
+    assert not replies.keep(AMINA, b"to amina")
     assert [week for *_, week in rows(drops)] == ["2020-W01"]
 
 
 def test_files_and_folders_carry_no_time_of_writing_or_reading(drops, replies):
-    digest = keep(drops, replies, AMINA, b"to amina")
+    digest = keep(replies, AMINA, b"to amina")
     read(replies, AMINA)
     layout = drops.layout
     for path in (replies.path(AMINA, digest), layout.replies, layout.incoming, layout.root):
@@ -106,8 +101,8 @@ def test_files_and_folders_carry_no_time_of_writing_or_reading(drops, replies):
 
 
 def test_a_deleted_reply_is_gone_from_the_disk_and_the_others_stay(drops, replies):
-    first = keep(drops, replies, AMINA, b"to amina")
-    second = keep(drops, replies, AMINA, b"to amina, too")
+    first = keep(replies, AMINA, b"to amina")
+    second = keep(replies, AMINA, b"to amina, too")
     replies.delete(AMINA, first)
     assert read(replies, AMINA) == {b"to amina, too"}
     assert [digest for _, digest, *_ in rows(drops)] == [second]
@@ -118,14 +113,14 @@ def test_a_deleted_reply_is_gone_from_the_disk_and_the_others_stay(drops, replie
 
 
 def test_deleting_needs_mailbox_and_sum(drops, replies):
-    digest = keep(drops, replies, AMINA, b"to amina")
+    digest = keep(replies, AMINA, b"to amina")
     replies.delete(BEN, digest)
     replies.delete(AMINA, "0" * 64)
     assert read(replies, AMINA) == {b"to amina"}
 
 
 def test_a_reply_that_is_being_read_is_read_to_its_end(drops, replies):
-    digest = keep(drops, replies, AMINA, b"to amina")
+    digest = keep(replies, AMINA, b"to amina")
     with replies.reading(AMINA, TODAY) as ((reply, file),):
         replies.delete(AMINA, digest)
         assert (reply.size, file.read()) == (8, b"to amina")
@@ -134,7 +129,7 @@ def test_a_reply_that_is_being_read_is_read_to_its_end(drops, replies):
 
 @pytest.mark.parametrize(("weeks", "waits"), [(0, True), (8, True), (9, False), (60, False)])
 def test_a_reply_waits_for_whole_weeks(drops, replies, weeks, waits):
-    keep(drops, replies, AMINA, b"to amina")
+    keep(replies, AMINA, b"to amina")
     set_week(drops, iso_week(TODAY - weeks * WEEK))
     assert read(replies, AMINA) == ({b"to amina"} if waits else set())
     assert bool(list(drops.layout.replies.iterdir())) == waits
@@ -142,7 +137,7 @@ def test_a_reply_waits_for_whole_weeks(drops, replies, weeks, waits):
 
 
 def test_the_week_lasts_until_its_sunday(drops, replies):
-    keep(drops, replies, AMINA, b"to amina")
+    keep(replies, AMINA, b"to amina")
     set_week(drops, "2026-W39")
     sunday = datetime.date(2026, 11, 22)
     assert iso_week(sunday) == "2026-W47"
@@ -151,7 +146,7 @@ def test_the_week_lasts_until_its_sunday(drops, replies):
 
 
 def test_nobody_reads_what_has_expired_even_if_deleting_it_is_still_due(drops, replies):
-    keep(drops, replies, AMINA, b"to amina")
+    keep(replies, AMINA, b"to amina")
     read(replies, BEN)  # today's deleting is done
     set_week(drops, "2020-W01")
     assert read(replies, AMINA) == set()
@@ -160,27 +155,27 @@ def test_nobody_reads_what_has_expired_even_if_deleting_it_is_still_due(drops, r
 def test_a_mailbox_takes_no_more_than_one_answer_holds(drops, replies):
     large = [bytes([number]) * (8 * UNIT) for number in range(4)]
     for content in large[:3]:
-        keep(drops, replies, AMINA, content)
+        keep(replies, AMINA, content)
     with pytest.raises(MailboxFullError):
-        keep(drops, replies, AMINA, large[3])
-    keep(drops, replies, AMINA, b"a small one")
+        keep(replies, AMINA, large[3])
+    keep(replies, AMINA, b"a small one")
     assert len(read(replies, AMINA)) == 4
-    keep(drops, replies, BEN, large[3])
+    keep(replies, BEN, large[3])
     replies.delete(AMINA, sha256(large[0]).hexdigest())
-    keep(drops, replies, AMINA, large[3])
+    keep(replies, AMINA, large[3])
 
 
 def test_a_mailbox_takes_no_more_replies_than_an_answer_can_count(drops, replies, monkeypatch):
     assert MAX_REPLIES == 255
     monkeypatch.setattr(module, "MAX_REPLIES", 2)  # 255 of them would take half a minute
-    keep(drops, replies, AMINA, b"1")
-    keep(drops, replies, AMINA, b"2")
+    keep(replies, AMINA, b"1")
+    keep(replies, AMINA, b"2")
     with pytest.raises(MailboxFullError):
-        keep(drops, replies, AMINA, b"3")
+        keep(replies, AMINA, b"3")
 
 
 def test_the_newest_week_comes_first(drops, replies):
-    digests = [keep(drops, replies, AMINA, b"%d" % number) for number in range(6)]
+    digests = [keep(replies, AMINA, b"%d" % number) for number in range(6)]
     connection = sqlite3.connect(drops.layout.database)
     with connection:
         for number, digest in enumerate(digests):
@@ -204,8 +199,8 @@ def test_what_two_imports_brought_at_once_is_still_one_answer(drops, replies):
 
 
 def test_a_file_without_a_row_is_listed_and_a_row_without_a_file_forgotten_at_the_next_start(drops, replies):
-    first = keep(drops, replies, AMINA, b"to amina")
-    keep(drops, replies, BEN, b"to ben")
+    first = keep(replies, AMINA, b"to amina")
+    keep(replies, BEN, b"to ben")
     replies.path(AMINA, first).unlink()
     late = b"a crash came before its row"
     replies.path(AMINA, sha256(late).hexdigest()).write_bytes(late)
@@ -237,7 +232,7 @@ def test_a_reply_survives_a_database_that_is_locked(drops, monkeypatch):
     impatient = Replies(drops, 8)
     other = sqlite3.connect(drops.layout.database, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    keep(drops, impatient, AMINA, b"to amina")
+    keep(impatient, AMINA, b"to amina")
     other.execute("ROLLBACK")
     other.close()
     impatient.recover(TODAY)
@@ -257,9 +252,7 @@ for number in range(10_000):
     content = os.urandom(20_000)
     mailbox = hashlib.sha256(b"m").digest()
     sum = hashlib.sha256(content).hexdigest()
-    with drops.receive(len(content)) as incoming:
-        incoming.write(content)
-        replies.keep(incoming, mailbox, sum)
+    replies.keep(mailbox, content)
     print("kept", sum, flush=True)
     if number % 2:
         replies.delete(mailbox, sum)
