@@ -17,6 +17,7 @@ INSTALL = {
     "ffmpeg": "ffmpeg",
     "espeak-ng": "espeak-ng",
     "exiftool": "libimage-exiftool-perl",
+    "heif-enc": "libheif-examples",
     "strace": "strace",
     "unshare": "util-linux",
     "firefox-esr": "firefox-esr",

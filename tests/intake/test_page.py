@@ -417,6 +417,26 @@ def test_what_photos_and_recordings_carry_is_shown_before_they_are_sent(
     assert len(relay.lines) == asked
 
 
+@pytest.mark.needs("heif-enc")
+def test_the_place_in_photos_of_every_kind_is_shown(each_browser, site, tmp_path):
+    camera = ["-GPSLatitude=51.5007", "-GPSLatitudeRef=N", "-GPSLongitude=0.1246", "-GPSLongitudeRef=W"]
+    first, *others = (tmp_path / f"photo.{kind}" for kind in ("jpg", "heic", "avif", "webp", "png", "tiff"))
+    run("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc", "-frames:v", "1", first)
+    run("exiftool", "-q", "-overwrite_original", *camera, "-Make=Apple", first)
+    for photo in others:
+        if photo.suffix == ".heic":
+            run("heif-enc", first, "-o", photo)
+        else:
+            run("ffmpeg", "-nostdin", "-loglevel", "error", "-i", first, "-frames:v", "1", photo)
+            run("exiftool", "-q", "-overwrite_original", "-tagsFromFile", first, "-all:all", photo)
+    source = Source(each_browser, site.url).wait_for_form()
+    source.choose(first, *others)
+    wait_until(lambda: "Looking" not in source.find("list").text)
+    for item in source.browser.find_elements("css selector", "#list > li"):
+        assert "Place: 51.50070, -0.12460" in item.text
+        assert "Device: Apple" in item.text
+
+
 def test_files_add_up_and_can_be_removed(standard, site, alice, tmp_path):
     first, second = noise(tmp_path / "first", 1000), noise(tmp_path / "second", 2000)
     source = Source(standard, site.url).wait_for_form()
