@@ -113,7 +113,8 @@ def test_each_pair_of_words_may_be_asked_for(standard, site):
     source = send(Source(standard, site.url))
     source.wait_for("done")
     pairs = source.run("""
-        const pairs = [], numbers = ["first-number", "second-number"].map((id) => document.getElementById(id));
+        const pairs = [];
+        const numbers = ["first-number", "second-number"].map((id) => document.getElementById(id));
         for (let i = 0; i < 400; i += 1) {
             document.getElementById("copied").click();
             pairs.push(numbers.map((number) => Number(number.textContent)));
