@@ -130,8 +130,8 @@ test("a word that is not on the list is named at once, with its number and a gue
   assert.equal(isWrong, true);
   assert.match(sentence, /Word 3, “thankful”.*Is it “thank”\?/);
   assert.equal(judgeWords("legal x", true).isWrong, true); // no word begins so
-  assert.equal(judgeWords("legal win ", true).isWrong, true); // it has ended
-  assert.equal(judgeWords("legal win", false).isWrong, true);
+  assert.equal(judgeWords("legal winn ", true).isWrong, true); // it has ended
+  assert.equal(judgeWords("legal winn", false).isWrong, true);
 });
 
 test("thirteen words and a wrong order are told at once", () => {
