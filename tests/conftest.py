@@ -18,6 +18,7 @@ INSTALL = {
     "mat2": "mat2 bubblewrap",
     "espeak-ng": "espeak-ng",
     "exiftool": "libimage-exiftool-perl",
+    "mpv": "mpv",
     "strace": "strace",
     "unshare": "util-linux",
     "firefox-esr": "firefox-esr",
