@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from leakdrop.envelope.opening import Envelope, open_envelope
 from leakdrop.errors import LeakdropError
+from leakdrop.review.custody import CustodyLog
 from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_file
 from leakdrop.review.keys import KeySet
 from leakdrop.review.viewer.extraction import Extraction
@@ -91,13 +92,18 @@ class Desk:
     """What the viewer shows, and what the reviewer does with it. Safe to use from many threads."""
 
     def __init__(
-        self, inbox: Inbox, keys: KeySet, notebook: Notebook | None = None, output: Path | None = None
+        self,
+        inbox: Inbox,
+        keys: KeySet,
+        notebook: Notebook | None = None,
+        output: Path | None = None,
+        log: CustodyLog | None = None,
     ) -> None:
         self.inbox, self.keys, self.output = inbox, keys, output
         self.lines = tuple(_look(inbox, keys))
         self.senders = find_senders(self.lines)
         self.twins = find_twins(self.lines)
-        self._notebook = notebook
+        self._notebook, self._log = notebook, log
         self._open: _Kept[int, Envelope] = _Kept(MOST_OPEN)
         self._kinds: _Kept[tuple[int, int], Kind] = _Kept(MOST_KINDS)
         self._extractions: dict[int, Extraction] = {}
@@ -129,8 +135,9 @@ class Desk:
         """Begin to extract an envelope into the folder `output`, unless that is under way or done."""
         with self._lock:
             before = self._extractions.get(line.number)
-            if self.output and (before is None or before.failure):
-                self._extractions[line.number] = Extraction(line.item, self.keys, self.output, line.length)
+            if self.output and (before is None or before.is_in_vain):
+                job = (line.item, self.keys, self.output, line.length, self._log)
+                self._extractions[line.number] = Extraction(*job)
 
     def find_extraction(self, line: Line) -> Extraction | None:
         return self._extractions.get(line.number)

@@ -232,16 +232,18 @@ def _tell_extraction(desk: Desk, here: str, line: Line, extraction: Extraction |
         yield element("p", "To extract from here, start the viewer with -o and a folder; or on the terminal:")
         yield element("pre", f"leakdrop-review extract {line.item.path} --key … -o …")
         return
-    if extraction and extraction.extracted:
-        yield element("p", "Extracted, and every byte checked, into ", bdi(str(extraction.extracted.folder)))
-        if not extraction.extracted.is_as_listed:
-            yield element("p", "It opens, but has another SHA-256 than bundle.json says.")
-        return
     if extraction and extraction.is_under_way:
         share = extraction.done * 100 // extraction.total
         yield element("p", f"Extracting: {share} % of {human_size(extraction.total)}.", role="status")
         yield element("p", link("Look again", f"{here}/?again={extraction.done}#extract"))
         yield make_form(f"{here}/stop", element("button", "Stop"))
+        return
+    if extraction and extraction.extracted:
+        yield element("p", "Extracted, and every byte checked, into ", bdi(str(extraction.extracted.folder)))
+        if not extraction.extracted.is_as_listed:
+            yield element("p", "It opens, but has another SHA-256 than bundle.json says.")
+        if extraction.failure:
+            yield element("p", f"The custody log does not tell of it. {extraction.failure}")
         return
     if extraction:
         yield element("p", f"It was not extracted. {extraction.failure}", role="status")

@@ -1,5 +1,6 @@
 """The inbox: what there is, what is not as it should be, and who else can read it."""
 
+import hashlib
 import json
 
 import pytest
@@ -175,26 +176,26 @@ def test_weeks_stand_newest_first(start_viewer, reviewer, tmp_path):
 
 
 def test_a_submission_is_extracted_from_the_page(view, reviewer, tmp_path):
-    viewer = view(seal_bytes([reviewer.public], "m", [("../a.txt", b"abc")]), words=("-o", tmp_path / "out"))
+    envelope = seal_bytes([reviewer.public], "m", [("../a.txt", b"abc")])
+    viewer = view(envelope, words=("-o", tmp_path / "out", "--case", tmp_path / "case"))
     assert str(tmp_path / "out") in viewer.ask("0/").text
     assert viewer.post("0/extract").status == 303
     wait_until(lambda: "Extracted, and every byte checked" in viewer.ask("0/").text)
     (folder,) = (tmp_path / "out").iterdir()
-    assert list_tree(folder) == ["_.._a.txt", "manifest.json", "message.txt"] or list_tree(folder) == [
-        ".._a.txt",
-        "manifest.json",
-        "message.txt",
-    ]
+    assert list_tree(folder) == ["_.._a.txt", "manifest.json", "message.txt"]
+    (act,) = (json.loads(line) for line in (tmp_path / "case/custody.jsonl").read_text().splitlines())
+    assert (act["did"], act["envelope"]["sha256"]) == ("extract", hashlib.sha256(envelope).hexdigest())
     assert viewer.post("0/extract").status == 303
     assert len(list((tmp_path / "out").iterdir())) == 1
 
 
 def test_a_damaged_submission_is_not_extracted_and_leaves_nothing(view, reviewer, tmp_path):
     envelope = seal_bytes([reviewer.public], "m", [("a", bytes(2_000_000))])
-    viewer = view(flip(envelope, 1_000_000), words=("-o", tmp_path / "out"))
+    viewer = view(flip(envelope, 1_000_000), words=("-o", tmp_path / "out", "--case", tmp_path))
     viewer.post("0/extract")
     wait_until(lambda: "It was not extracted. This envelope is damaged" in viewer.ask("0/").text)
     assert list_tree(tmp_path / "out") == []
+    assert "Not extracted: This envelope is damaged" in (tmp_path / "custody.jsonl").read_text()
 
 
 def test_what_is_there_already_is_not_overwritten(view, reviewer, tmp_path):
