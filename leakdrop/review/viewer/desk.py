@@ -5,7 +5,7 @@ read out of the envelope when it is asked for; the last few that were looked at 
 """
 
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +22,7 @@ from leakdrop.review.viewer.kinds import HEAD, Kind, find_kind
 from leakdrop.review.viewer.notes import Note, Notebook
 from leakdrop.terminal import Progress, show_number
 
+Receipt = tuple[bytes, bytes]  # a mailbox and a key
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -51,7 +52,7 @@ class Line:
     excerpt: str = ""
     characters: int = 0
     files: int = 0
-    receipt: Hashable = None
+    receipt: Receipt | None = None
 
 
 def make_line(number: int, sight: Sight) -> Line:
@@ -72,14 +73,23 @@ def make_line(number: int, sight: Sight) -> Line:
     )
 
 
-def find_senders(lines: Sequence[Line]) -> dict[Hashable, list[Line]]:
+def find_senders(lines: Sequence[Line]) -> dict[Receipt, list[Line]]:
     """The submissions that carry the same receipt, where two or more do: the newest week first."""
     times = Counter(line.receipt for line in lines if line.receipt is not None)
-    groups: dict[Hashable, list[Line]] = {receipt: [] for receipt, many in times.items() if many > 1}
+    groups: dict[Receipt, list[Line]] = {receipt: [] for receipt, many in times.items() if many > 1}
     for line in sorted(lines, key=lambda line: line.item.week, reverse=True):
-        if line.receipt in groups:
+        if line.receipt is not None and line.receipt in groups:
             groups[line.receipt].append(line)
     return groups
+
+
+def find_forged(lines: Sequence[Line]) -> list[Line]:
+    """Those that share a mailbox with another one, but not the key: a server could lay that trap."""
+    keys: dict[bytes, set[bytes]] = defaultdict(set)
+    for line in lines:
+        if line.receipt:
+            keys[line.receipt[0]].add(line.receipt[1])
+    return [line for line in lines if line.receipt and len(keys[line.receipt[0]]) > 1]
 
 
 def find_twins(lines: Sequence[Line]) -> list[Line]:
@@ -101,8 +111,9 @@ class Desk:
     ) -> None:
         self.inbox, self.keys, self.output = inbox, keys, output
         self.lines = tuple(_look(inbox, keys))
-        self.senders = find_senders(self.lines)
+        self._senders = find_senders(self.lines)
         self.twins = find_twins(self.lines)
+        self.forged = find_forged(self.lines)
         self._notebook, self._log = notebook, log
         self._open: _Kept[int, Envelope] = _Kept(MOST_OPEN)
         self._kinds: _Kept[tuple[int, int], Kind] = _Kept(MOST_KINDS)
@@ -121,6 +132,10 @@ class Desk:
     def find_kind(self, number: int, envelope: Envelope, file: int) -> Kind:
         """What a file is by its first bytes. Raises EnvelopeError (chunk-damaged)."""
         return self._kinds.find((number, file), lambda: find_kind(envelope.read_file(file, 0, HEAD)))
+
+    def find_sender(self, line: Line) -> list[Line]:
+        """All that carry the same receipt as this one; none if it carries none, or alone."""
+        return self._senders.get(line.receipt, []) if line.receipt else []
 
     def note(self, line: Line) -> Note:
         return self._notebook.find(line.header_sha256) if self._notebook else Note()

@@ -10,7 +10,16 @@ from leakdrop.review.viewer.extraction import Extraction
 from leakdrop.review.viewer.kinds import Kind as FileKind
 from leakdrop.review.viewer.markup import Child, Element, Lines, Own, element
 from leakdrop.review.viewer.notes import MAX_NOTE
-from leakdrop.review.viewer.pages import bdi, link, link_to_inbox, make_notice, make_pager, show_name, write
+from leakdrop.review.viewer.pages import (
+    FORGED,
+    bdi,
+    link,
+    link_to_inbox,
+    make_notice,
+    make_pager,
+    show_name,
+    write,
+)
 from leakdrop.terminal import count, human_size
 
 FILES_PER_PAGE = 50
@@ -42,6 +51,7 @@ def write_submission(desk: Desk, base: str, line: Line, page: int) -> bytes:
             _make_files(desk, here, line, envelope, page),
             _make_facts(desk, base, line, envelope),
             _make_note(desk, here, line),
+            _make_reply(line),
             _make_extraction(desk, here, line),
         )
 
@@ -89,6 +99,8 @@ def _tell_readers(desk: Desk, line: Line) -> Iterator[Child]:
             element("p", "Whoever holds it can read the same."),
             _name_keys(desk, line),
         )
+    if line in desk.forged:
+        yield make_notice("Another submission has the same mailbox, and another key", element("p", FORGED))
     if line in desk.twins:
         yield make_notice(
             "Another envelope has the same header",
@@ -179,7 +191,7 @@ def _show(address: str, number: int, kind: FileKind, *, preload: str) -> Element
 
 def _make_facts(desk: Desk, base: str, line: Line, envelope: Envelope) -> Element:
     item, index = line.item, envelope.index
-    others = [other for other in desk.senders.get(line.receipt, ()) if other is not line]
+    others = [other for other in desk.find_sender(line) if other is not line]
     rows: list[tuple[str, Sequence[Child]]] = [
         ("Envelope", [element("code", item.name)]),
         ("Week", [item.week or "not known"]),
@@ -213,6 +225,23 @@ def _make_note(desk: Desk, here: str, line: Line) -> Element:
         make_form(f"{here}/note", text, element("button", "Keep the note")),
         element("p", "Notes are kept on this machine, sealed to your own key.", class_="facts"),
         id="note",
+    )
+
+
+def _make_reply(line: Line) -> Element:
+    """How the source is answered. Replies are written onto the stick, which the viewer never writes to."""
+    return element(
+        "section",
+        element("h2", "Reply"),
+        *(
+            (
+                element("p", "This source can come back for replies. To seal one, on the terminal:"),
+                element("pre", f"leakdrop-review reply {line.item.path} --key … --message FILE"),
+            )
+            if line.receipt
+            else (element("p", "This source left no way to reply."),)
+        ),
+        id="reply",
     )
 
 

@@ -146,6 +146,14 @@ def test_one_sender_is_grouped_and_a_forged_mailbox_is_not(view, reviewer, tmp_p
     assert len(grouped) == 2
     assert all("first" in text or "second" in text for text in grouped)
     links = ["".join(found.itertext()) for found in page.iter("li") if "entry" in found.get("class", "")]
+    assert "One mailbox, and different keys" in viewer.ask().text
+    for path in (tmp_path / "stick").glob("*.envelope"):
+        text = viewer.ask(f"{number_of(viewer, path)}/").text
+        if "other mailbox" in text or "between" in text:
+            assert "Another submission has the same mailbox" not in text
+        else:
+            assert "Another submission has the same mailbox, and another key" in text
+        assert ("leakdrop-review reply" in text) == ("between" not in text)
     places = [number for number, text in enumerate(links) if "first" in text or "second" in text]
     assert places[1] - places[0] == 1
 
