@@ -20,6 +20,7 @@ INSTALL = {
     "espeak-ng": "espeak-ng",
     "exiftool": "libimage-exiftool-perl",
     "heif-enc": "libheif-examples",
+    "mpv": "mpv",
     "strace": "strace",
     "unshare": "util-linux",
     "firefox-esr": "firefox-esr",

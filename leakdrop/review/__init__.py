@@ -22,6 +22,7 @@
     rekey        the verb `rekey`
     shares       a root in shares
     backup       the verbs `shares` and `restore`
+    viewer       the verbs `view` and `play`
     cli          the command `leakdrop-review`
 
 Everything in an envelope is hostile: names, types, text, sizes.

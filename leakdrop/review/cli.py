@@ -272,6 +272,7 @@ def _add_view(verbs: Verbs) -> None:
     )
     _add_source(verb)
     verb.add_argument("-o", "--output", metavar="DIR", type=Path, help="where “Extract” writes")
+    verb.add_argument("--case", metavar="DIR", type=Path, help="tell of it in the custody log in this folder")
     verb.add_argument(
         "--notes", metavar="FILE", type=Path, help="where notes and marks are kept, sealed to your keys"
     )
@@ -283,6 +284,7 @@ def _add_view(verbs: Verbs) -> None:
             _key_options(args),
             notes=args.notes,
             output=args.output,
+            case=args.case,
             here=args.here,
             browser=not args.no_browser,
         )

@@ -23,7 +23,7 @@ from typing import Any
 from leakdrop.errors import ReportError
 from leakdrop.review.places import refuse_file_system_of
 from leakdrop.seal.files import PRIVATE_FILE, PRIVATE_FOLDER, naming, sync_folder
-from leakdrop.terminal import encode_json, warn
+from leakdrop.terminal import warn
 
 LOG_NAME = "custody.jsonl"
 MAX_LOG = 64 * 1024 * 1024  # bytes
@@ -108,7 +108,7 @@ def encode_line(act: Act, before: str) -> bytes:
         "remark": act.remark,
         "before": before,
     }
-    return json.dumps(json.loads(encode_json(fields)), separators=(",", ":")).encode() + b"\n"
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
 def tell_time() -> str:
@@ -126,13 +126,12 @@ def name_tool() -> str:
 
 def check_log(written: bytes) -> list[int]:
     """The numbers (from 1) of the lines that do not fit what stands before them."""
-    wrong, position = [], 0
+    wrong = []
     digest = hashlib.sha256()
     for number, line in enumerate(written.splitlines(keepends=True), 1):
         if _parse_before(line) != digest.hexdigest():
             wrong.append(number)
         digest.update(line)
-        position += len(line)
     return wrong
 
 

@@ -218,10 +218,10 @@ def _work(
             else:
                 outcome.extracted.append(done)
                 if log:
-                    log.append(_describe_act(done, keys))
+                    log.append(describe_act(done, keys))
 
 
-def _describe_act(done: Extracted, keys: KeySet) -> Act:
+def describe_act(done: Extracted, keys: KeySet) -> Act:
     """What the custody log says of an extraction: the sum of its manifest, which has all others."""
     envelope, opened_with = done.manifest["envelope"], bytes.fromhex(done.manifest["opened_with"])
     pair = next(pair for pair in keys.pairs if pair.public.key_id == opened_with)

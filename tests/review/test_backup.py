@@ -66,6 +66,12 @@ def test_shares_of_two_sets_are_told_apart():
         combine_shares([split_root(ROOT, 2, 3)[0], split_root(ROOT, 2, 3)[1]])
 
 
+def test_one_share_given_twice_is_told():
+    share, *_ = split_root(ROOT, 2, 3)
+    with pytest.raises(UsageError, match="This share was given already"):
+        combine_shares([share, share])
+
+
 @pytest.mark.parametrize(("need", "number"), [(1, 3), (4, 3), (2, 17), (0, 0)])
 def test_numbers_that_make_no_sense_are_refused(review, reviewer, need, number):
     result = review("shares", reviewer.secret, "--need", need, "--of", number)

@@ -14,7 +14,10 @@ from tests.media import ARABIC
 from tests.review.inboxes import seal_bytes, write_bundle
 from tests.site import BIN, run
 
-VERBS = ("keygen", "fingerprint", "list", "read", "extract", "reply", "rekey", "shares", "restore")
+VERBS = (
+    *("keygen", "fingerprint", "rekey", "shares", "restore"),
+    *("list", "read", "extract", "reply", "acknowledge", "report", "verify", "view", "play"),
+)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -407,3 +407,12 @@ def test_ten_thousand_files_are_reported(review, reviewer, tmp_path, case):
         seal([reviewer.public], sink, sealed="browser", files=sources)
     assert review("report", tmp_path / "x.envelope", "-o", case, *reviewer.arguments).code == 0
     assert len(load(case)["files"]) == 10_000
+
+
+def test_a_custody_log_is_not_kept_on_the_stick(review, reviewer, tmp_path, elsewhere):
+    write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], "m")])
+    arguments = ["-o", elsewhere / "out", "--case", tmp_path / "case", *reviewer.arguments]
+    result = review("extract", tmp_path / "stick", *arguments)
+    assert (result.code, "the stick goes back to the server" in result.err) == (2, True)
+    assert list_tree(elsewhere) == []
+    assert not (tmp_path / "case").exists()

@@ -5,7 +5,7 @@ read out of the envelope when it is asked for; the last few that were looked at 
 """
 
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from leakdrop.envelope.opening import Envelope, open_envelope
 from leakdrop.errors import LeakdropError
+from leakdrop.review.custody import CustodyLog
 from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_file
 from leakdrop.review.keys import KeySet
 from leakdrop.review.viewer.extraction import Extraction
@@ -21,6 +22,7 @@ from leakdrop.review.viewer.kinds import HEAD, Kind, find_kind
 from leakdrop.review.viewer.notes import Note, Notebook
 from leakdrop.terminal import Progress, show_number
 
+Receipt = tuple[bytes, bytes]  # a mailbox and a key
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -50,7 +52,7 @@ class Line:
     excerpt: str = ""
     characters: int = 0
     files: int = 0
-    receipt: Hashable = None
+    receipt: Receipt | None = None
 
 
 def make_line(number: int, sight: Sight) -> Line:
@@ -71,14 +73,23 @@ def make_line(number: int, sight: Sight) -> Line:
     )
 
 
-def find_senders(lines: Sequence[Line]) -> dict[Hashable, list[Line]]:
+def find_senders(lines: Sequence[Line]) -> dict[Receipt, list[Line]]:
     """The submissions that carry the same receipt, where two or more do: the newest week first."""
     times = Counter(line.receipt for line in lines if line.receipt is not None)
-    groups: dict[Hashable, list[Line]] = {receipt: [] for receipt, many in times.items() if many > 1}
+    groups: dict[Receipt, list[Line]] = {receipt: [] for receipt, many in times.items() if many > 1}
     for line in sorted(lines, key=lambda line: line.item.week, reverse=True):
-        if line.receipt in groups:
+        if line.receipt is not None and line.receipt in groups:
             groups[line.receipt].append(line)
     return groups
+
+
+def find_forged(lines: Sequence[Line]) -> list[Line]:
+    """Those that share a mailbox with another one, but not the key: a server could lay that trap."""
+    keys: dict[bytes, set[bytes]] = defaultdict(set)
+    for line in lines:
+        if line.receipt:
+            keys[line.receipt[0]].add(line.receipt[1])
+    return [line for line in lines if line.receipt and len(keys[line.receipt[0]]) > 1]
 
 
 def find_twins(lines: Sequence[Line]) -> list[Line]:
@@ -91,13 +102,19 @@ class Desk:
     """What the viewer shows, and what the reviewer does with it. Safe to use from many threads."""
 
     def __init__(
-        self, inbox: Inbox, keys: KeySet, notebook: Notebook | None = None, output: Path | None = None
+        self,
+        inbox: Inbox,
+        keys: KeySet,
+        notebook: Notebook | None = None,
+        output: Path | None = None,
+        log: CustodyLog | None = None,
     ) -> None:
         self.inbox, self.keys, self.output = inbox, keys, output
         self.lines = tuple(_look(inbox, keys))
-        self.senders = find_senders(self.lines)
+        self._senders = find_senders(self.lines)
         self.twins = find_twins(self.lines)
-        self._notebook = notebook
+        self.forged = find_forged(self.lines)
+        self._notebook, self._log = notebook, log
         self._open: _Kept[int, Envelope] = _Kept(MOST_OPEN)
         self._kinds: _Kept[tuple[int, int], Kind] = _Kept(MOST_KINDS)
         self._extractions: dict[int, Extraction] = {}
@@ -116,6 +133,10 @@ class Desk:
         """What a file is by its first bytes. Raises EnvelopeError (chunk-damaged)."""
         return self._kinds.find((number, file), lambda: find_kind(envelope.read_file(file, 0, HEAD)))
 
+    def find_sender(self, line: Line) -> list[Line]:
+        """All that carry the same receipt as this one; none if it carries none, or alone."""
+        return self._senders.get(line.receipt, []) if line.receipt else []
+
     def note(self, line: Line) -> Note:
         return self._notebook.find(line.header_sha256) if self._notebook else Note()
 
@@ -129,8 +150,9 @@ class Desk:
         """Begin to extract an envelope into the folder `output`, unless that is under way or done."""
         with self._lock:
             before = self._extractions.get(line.number)
-            if self.output and (before is None or before.failure):
-                self._extractions[line.number] = Extraction(line.item, self.keys, self.output, line.length)
+            if self.output and (before is None or before.is_in_vain):
+                job = (line.item, self.keys, self.output, line.length, self._log)
+                self._extractions[line.number] = Extraction(*job)
 
     def find_extraction(self, line: Line) -> Extraction | None:
         return self._extractions.get(line.number)

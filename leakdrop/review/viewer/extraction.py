@@ -4,8 +4,9 @@ import os
 import threading
 from pathlib import Path
 
-from leakdrop.errors import LeakdropError
-from leakdrop.review.extract import Extracted, extract_item, get_stem
+from leakdrop.errors import BundleError, EnvelopeError, LeakdropError
+from leakdrop.review.custody import Act, CustodyLog
+from leakdrop.review.extract import Extracted, describe_act, extract_item, get_stem
 from leakdrop.review.inbox import Item
 from leakdrop.review.keys import KeySet
 from leakdrop.seal.files import PRIVATE_FOLDER, check_room
@@ -19,21 +20,29 @@ class StoppedError(LeakdropError):
 class Extraction:
     """One envelope on its way into a folder: whole and checked, or not at all. It begins at once.
 
-    `done` and `total` count bytes. When it has ended, either `extracted` or `failure`, a sentence, is there.
+    `done` and `total` count bytes. When it has ended, `extracted` is there, or `failure`, a sentence: both
+    if it could not be written into the custody log.
     """
 
-    def __init__(self, item: Item, keys: KeySet, destination: Path, length: int) -> None:
+    def __init__(
+        self, item: Item, keys: KeySet, destination: Path, length: int, log: CustodyLog | None
+    ) -> None:
         self.done, self.total = 0, length
         self.extracted: Extracted | None = None
         self.failure = ""
         self._is_stopped = False
         self._job = (item, keys, destination)
+        self._log = log
         self._thread = threading.Thread(target=self._run, name="extraction")
         self._thread.start()
 
     @property
     def is_under_way(self) -> bool:
-        return self._thread.is_alive() and not (self.extracted or self.failure)
+        return self._thread.is_alive()
+
+    @property
+    def is_in_vain(self) -> bool:
+        return not self.is_under_way and self.extracted is None
 
     def stop(self) -> None:
         """Stop it, and wait until what was half-written is gone."""
@@ -43,6 +52,9 @@ class Extraction:
     def _run(self) -> None:
         try:
             self._extract(*self._job)
+        except (EnvelopeError, BundleError) as error:
+            self.failure = str(error)
+            self._append(Act("extract", self._job[0].name, remark=f"Not extracted: {error}"))
         except LeakdropError as error:
             self.failure = str(error)
         except OSError as error:
@@ -59,6 +71,11 @@ class Extraction:
         check_room(destination, self.total, "Extracting this submission")
         destination.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
         self.extracted = extract_item(item, keys, destination, self._count)
+        self._append(describe_act(self.extracted, keys))
+
+    def _append(self, act: Act) -> None:
+        if self._log:
+            self._log.append(act)
 
     def _count(self, size: int) -> None:
         if self._is_stopped:

@@ -79,10 +79,3 @@ def _find_brand(head: bytes) -> Kind:
     if brand in _VIDEO:
         return Kind("MP4 recording", "video/mp4", "video")
     return UNKNOWN
-
-
-SHOWN = frozenset(kind.type for _, kind in _BEGINNINGS if kind.element) | {
-    "image/avif",
-    "audio/mp4",
-    "video/mp4",
-}

@@ -4,7 +4,7 @@ What whoever sealed an envelope says is shown as their claim, inside an element 
 itself. Pages are long lists cut into pieces, so that 10,000 of anything stay quick.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from leakdrop.review.listing import SEALED_WORDS, enumerate_names
 from leakdrop.review.viewer.desk import Desk, Line
@@ -12,6 +12,7 @@ from leakdrop.review.viewer.markup import Child, Element, element, write_page
 from leakdrop.terminal import count, describe_contents, human_size
 
 PER_PAGE = 100
+FORGED = "One of these is forged: do not take them for one source's, and do not answer."
 SHOWN = {"": "All", "new": "New", "marked": "Marked"}
 
 
@@ -89,13 +90,14 @@ def make_notice(title: str, *body: Child, loud: bool = True) -> Element:
 
 def _sort(desk: Desk) -> Iterator[Line]:
     """The newest week first; what carries the same receipt stands together, where its newest stands."""
-    done: set[Hashable] = set()
+    done: set[object] = set()
     for line in sorted(desk.lines, key=lambda line: line.item.week, reverse=True):
-        if line.receipt not in desk.senders:
+        group = desk.find_sender(line)
+        if not group:
             yield line
         elif line.receipt not in done:
             done.add(line.receipt)
-            yield from desk.senders[line.receipt]
+            yield from group
 
 
 def is_new(desk: Desk, line: Line) -> bool:
@@ -120,13 +122,13 @@ def _make_choice(base: str, show: str) -> Element:
 
 def _make_entries(desk: Desk, base: str, lines: Sequence[Line]) -> Iterator[Element]:
     """An entry for each envelope; those from one sender are bound together."""
-    before: Hashable = None
+    before: object = None
     for line in lines:
-        group = desk.senders.get(line.receipt)
+        group = desk.find_sender(line)
         if group and line.receipt != before:
             yield element("li", f"From the same receipt: {count(len(group), 'submission')}", class_="sender")
         before = line.receipt
-        yield _make_entry(desk, base, line, is_grouped=group is not None)
+        yield _make_entry(desk, base, line, is_grouped=bool(group))
 
 
 def _make_entry(desk: Desk, base: str, line: Line, *, is_grouped: bool) -> Element:
@@ -214,6 +216,11 @@ def _tell_findings(desk: Desk, base: str) -> Iterator[Element]:
                 "Somebody who can open one of them made the other: it does not come from its source. ",
                 *_link_to(base, desk.twins),
             ),
+        )
+    if desk.forged:
+        yield make_notice(
+            "One mailbox, and different keys",
+            element("p", f"{FORGED} ", *_link_to(base, desk.forged)),
         )
     if refused := [line for line in desk.lines if line.refusal]:
         yield make_notice(

@@ -10,7 +10,16 @@ from leakdrop.review.viewer.extraction import Extraction
 from leakdrop.review.viewer.kinds import Kind as FileKind
 from leakdrop.review.viewer.markup import Child, Element, Lines, Own, element
 from leakdrop.review.viewer.notes import MAX_NOTE
-from leakdrop.review.viewer.pages import bdi, link, link_to_inbox, make_notice, make_pager, show_name, write
+from leakdrop.review.viewer.pages import (
+    FORGED,
+    bdi,
+    link,
+    link_to_inbox,
+    make_notice,
+    make_pager,
+    show_name,
+    write,
+)
 from leakdrop.terminal import count, human_size
 
 FILES_PER_PAGE = 50
@@ -42,6 +51,7 @@ def write_submission(desk: Desk, base: str, line: Line, page: int) -> bytes:
             _make_files(desk, here, line, envelope, page),
             _make_facts(desk, base, line, envelope),
             _make_note(desk, here, line),
+            _make_reply(line),
             _make_extraction(desk, here, line),
         )
 
@@ -89,6 +99,8 @@ def _tell_readers(desk: Desk, line: Line) -> Iterator[Child]:
             element("p", "Whoever holds it can read the same."),
             _name_keys(desk, line),
         )
+    if line in desk.forged:
+        yield make_notice("Another submission has the same mailbox, and another key", element("p", FORGED))
     if line in desk.twins:
         yield make_notice(
             "Another envelope has the same header",
@@ -179,7 +191,7 @@ def _show(address: str, number: int, kind: FileKind, *, preload: str) -> Element
 
 def _make_facts(desk: Desk, base: str, line: Line, envelope: Envelope) -> Element:
     item, index = line.item, envelope.index
-    others = [other for other in desk.senders.get(line.receipt, ()) if other is not line]
+    others = [other for other in desk.find_sender(line) if other is not line]
     rows: list[tuple[str, Sequence[Child]]] = [
         ("Envelope", [element("code", item.name)]),
         ("Week", [item.week or "not known"]),
@@ -216,6 +228,23 @@ def _make_note(desk: Desk, here: str, line: Line) -> Element:
     )
 
 
+def _make_reply(line: Line) -> Element:
+    """How the source is answered. Replies are written onto the stick, which the viewer never writes to."""
+    return element(
+        "section",
+        element("h2", "Reply"),
+        *(
+            (
+                element("p", "This source can come back for replies. To seal one, on the terminal:"),
+                element("pre", f"leakdrop-review reply {line.item.path} --key … --message FILE"),
+            )
+            if line.receipt
+            else (element("p", "This source left no way to reply."),)
+        ),
+        id="reply",
+    )
+
+
 def _make_extraction(desk: Desk, here: str, line: Line) -> Element:
     extraction = desk.find_extraction(line)
     return element(
@@ -232,16 +261,18 @@ def _tell_extraction(desk: Desk, here: str, line: Line, extraction: Extraction |
         yield element("p", "To extract from here, start the viewer with -o and a folder; or on the terminal:")
         yield element("pre", f"leakdrop-review extract {line.item.path} --key … -o …")
         return
-    if extraction and extraction.extracted:
-        yield element("p", "Extracted, and every byte checked, into ", bdi(str(extraction.extracted.folder)))
-        if not extraction.extracted.is_as_listed:
-            yield element("p", "It opens, but has another SHA-256 than bundle.json says.")
-        return
     if extraction and extraction.is_under_way:
         share = extraction.done * 100 // extraction.total
         yield element("p", f"Extracting: {share} % of {human_size(extraction.total)}.", role="status")
         yield element("p", link("Look again", f"{here}/?again={extraction.done}#extract"))
         yield make_form(f"{here}/stop", element("button", "Stop"))
+        return
+    if extraction and extraction.extracted:
+        yield element("p", "Extracted, and every byte checked, into ", bdi(str(extraction.extracted.folder)))
+        if not extraction.extracted.is_as_listed:
+            yield element("p", "It opens, but has another SHA-256 than bundle.json says.")
+        if extraction.failure:
+            yield element("p", f"The custody log does not tell of it. {extraction.failure}")
         return
     if extraction:
         yield element("p", f"It was not extracted. {extraction.failure}", role="status")

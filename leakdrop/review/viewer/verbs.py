@@ -5,6 +5,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from leakdrop.errors import UsageError
+from leakdrop.review.custody import open_log
 from leakdrop.review.inbox import Inbox, open_inbox
 from leakdrop.review.keys import KeyOptions
 from leakdrop.review.places import refuse_file_system_of, refuse_stick
@@ -22,10 +23,13 @@ def view(
     *,
     notes: Path | None = None,
     output: Path | None = None,
+    case: Path | None = None,
     here: bool = False,
     browser: bool = True,
 ) -> int:
     """Show a bundle, or one envelope, in the browser, until it is closed or Ctrl-C is pressed.
+
+    `output` is where the page extracts to, and `case` the folder of a custody log that tells of it.
 
     Raises UsageError (a folder to write into is the stick's; another viewer holds the notes), NotesError,
     BundleError, KeyFileError, PassphraseError and OSError.
@@ -35,9 +39,10 @@ def view(
         refuse_stick(notes, "--notes")
         if output and inbox.bundle:
             refuse_file_system_of(inbox.bundle, output)
+    log = open_log(case, inbox.bundle, here=here) if case else None
     keys = options.open()
     with ExitStack() as kept:
-        desk = Desk(inbox, keys, kept.enter_context(open_notebook(notes, keys)), output)
+        desk = Desk(inbox, keys, kept.enter_context(open_notebook(notes, keys)), output, log)
         kept.callback(desk.close)
         server = Server()
         site = Site(desk, server.door)

@@ -1,5 +1,6 @@
 """The inbox: what there is, what is not as it should be, and who else can read it."""
 
+import hashlib
 import json
 
 import pytest
@@ -145,6 +146,14 @@ def test_one_sender_is_grouped_and_a_forged_mailbox_is_not(view, reviewer, tmp_p
     assert len(grouped) == 2
     assert all("first" in text or "second" in text for text in grouped)
     links = ["".join(found.itertext()) for found in page.iter("li") if "entry" in found.get("class", "")]
+    assert "One mailbox, and different keys" in viewer.ask().text
+    for path in (tmp_path / "stick").glob("*.envelope"):
+        text = viewer.ask(f"{number_of(viewer, path)}/").text
+        if "other mailbox" in text or "between" in text:
+            assert "Another submission has the same mailbox" not in text
+        else:
+            assert "Another submission has the same mailbox, and another key" in text
+        assert ("leakdrop-review reply" in text) == ("between" not in text)
     places = [number for number, text in enumerate(links) if "first" in text or "second" in text]
     assert places[1] - places[0] == 1
 
@@ -175,26 +184,26 @@ def test_weeks_stand_newest_first(start_viewer, reviewer, tmp_path):
 
 
 def test_a_submission_is_extracted_from_the_page(view, reviewer, tmp_path):
-    viewer = view(seal_bytes([reviewer.public], "m", [("../a.txt", b"abc")]), words=("-o", tmp_path / "out"))
+    envelope = seal_bytes([reviewer.public], "m", [("../a.txt", b"abc")])
+    viewer = view(envelope, words=("-o", tmp_path / "out", "--case", tmp_path / "case"))
     assert str(tmp_path / "out") in viewer.ask("0/").text
     assert viewer.post("0/extract").status == 303
     wait_until(lambda: "Extracted, and every byte checked" in viewer.ask("0/").text)
     (folder,) = (tmp_path / "out").iterdir()
-    assert list_tree(folder) == ["_.._a.txt", "manifest.json", "message.txt"] or list_tree(folder) == [
-        ".._a.txt",
-        "manifest.json",
-        "message.txt",
-    ]
+    assert list_tree(folder) == ["_.._a.txt", "manifest.json", "message.txt"]
+    (act,) = (json.loads(line) for line in (tmp_path / "case/custody.jsonl").read_text().splitlines())
+    assert (act["did"], act["envelope"]["sha256"]) == ("extract", hashlib.sha256(envelope).hexdigest())
     assert viewer.post("0/extract").status == 303
     assert len(list((tmp_path / "out").iterdir())) == 1
 
 
 def test_a_damaged_submission_is_not_extracted_and_leaves_nothing(view, reviewer, tmp_path):
     envelope = seal_bytes([reviewer.public], "m", [("a", bytes(2_000_000))])
-    viewer = view(flip(envelope, 1_000_000), words=("-o", tmp_path / "out"))
+    viewer = view(flip(envelope, 1_000_000), words=("-o", tmp_path / "out", "--case", tmp_path))
     viewer.post("0/extract")
     wait_until(lambda: "It was not extracted. This envelope is damaged" in viewer.ask("0/").text)
     assert list_tree(tmp_path / "out") == []
+    assert "Not extracted: This envelope is damaged" in (tmp_path / "custody.jsonl").read_text()
 
 
 def test_what_is_there_already_is_not_overwritten(view, reviewer, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakdrop.review.viewer.kinds import HEAD, SHOWN, find_kind
+from leakdrop.review.viewer.kinds import HEAD, find_kind
 from tests.site import run
 
 pytestmark = pytest.mark.needs("ffmpeg")
@@ -75,12 +75,11 @@ def test_an_avif_may_hide_behind_a_common_brand():
     assert find_kind(b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1avif").type == "image/avif"
 
 
-def test_types_are_a_fixed_list():
-    assert {
-        *("image/jpeg", "image/png", "image/gif", "image/webp", "image/avif"),
-        *("audio/mp4", "audio/mpeg", "audio/ogg", "audio/wav", "audio/flac", "audio/aac"),
-        *("video/mp4", "video/webm", "video/ogg"),
-    } == SHOWN
+SHOWN = {
+    *("image/jpeg", "image/png", "image/gif", "image/webp", "image/avif"),
+    *("audio/mp4", "audio/mpeg", "audio/ogg", "audio/wav", "audio/flac", "audio/aac"),
+    *("video/mp4", "video/webm", "video/ogg"),
+}
 
 
 BEGINNINGS = [b"RIFF", b"OggS", b"\x1a\x45\xdf\xa3", b"\x00\x00\x00\x18ftyp", b"\xff", b"ID3", b"GIF8"]
