@@ -35,9 +35,9 @@ test: $(READY) $(STATIC) ## all tests
 	$(BIN)/python -m pytest
 	$(BIN)/node --test 'tests/browser/**/*.test.js'
 
-long: $(READY) $(STATIC) ## tests with large files: 1 GiB by other tus clients, 300 MiB by Firefox over Tor
+long: $(READY) $(STATIC) ## tests with large files: 1 GiB by other tus clients, 300 MiB by Firefox over Tor, 4 GiB played
 	LEAKDROP_LONG=1 $(BIN)/python -m pytest --timeout=3000 tests/intake/test_tus_clients.py \
-		tests/system/test_tor.py -k "other_authors or page_sealed"
+		tests/system/test_tor.py tests/review/viewer/test_bytes.py -k "other_authors or page_sealed or large_recording"
 
 debian: $(READY) $(STATIC) ## the Dockerfile's steps and the systemd units, in plain Debian roots; as root
 	LEAKDROP_DEBIAN=1 $(BIN)/python -m pytest --timeout=3000 tests/system/test_debian.py
