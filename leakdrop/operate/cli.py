@@ -123,6 +123,21 @@ def build_parser() -> CommandParser:
     verb.add_argument("--yes", action="store_true", help="remove what is due")
     verb.add_argument("--quiet", action="store_true", help="say nothing that a journal should not keep")
     verb.add_argument("--json", action="store_true", help="for a script")
+
+    verb = _add(
+        verbs,
+        "digest",
+        run_digest,
+        "print a text of one size for a mail, the same whether or not anything came",
+        "leakdrop digest --to Reviewers.pub | mail -s digest reviewers@example.org",
+        "With --to it is sealed, and says how many drops there are; leakdrop-review reads it.",
+    )
+    _add_config(verb)
+    verb.add_argument("--to", type=Path, action="append", default=[], metavar="NAME.pub", dest="recipients",
+                      help="seal it to this key (repeatable)")  # fmt: skip
+    verb.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="with --to: write the envelope to a file"
+    )
     return parser
 
 
@@ -254,6 +269,25 @@ def run_purge(given: argparse.Namespace) -> None:
         quiet=given.quiet,
         as_json=given.json,
     )
+
+
+def run_digest(given: argparse.Namespace) -> None:
+    # Here, so that no other verb can seal.
+    from leakdrop.operate.digest import armour, make_digest, read_recipients, seal_digest
+
+    config = load_config(given.config)
+    if not given.recipients:
+        if given.output:
+            raise UsageError("-o is for a digest that is sealed: add --to NAME.pub.")
+        say(make_digest(config, today()).removesuffix("\n"))
+        return
+    recipients = read_recipients(given.recipients)
+    with open_drops(config) as drops:
+        envelope = seal_digest(config, drops.all(), today(), recipients)
+    if given.output:
+        given.output.write_bytes(envelope)
+    else:
+        say(armour(envelope))
 
 
 def run_export(given: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from leakdrop.errors import LeakdropError
 MAX_STREAMS = 32
 OLDEST = (0, 4, 8)  # the first with proof of work for onion services
 PATIENCE = 30
+MOST_INCLUDES = 8  # within one another
 
 
 class TorError(LeakdropError):
@@ -83,29 +84,36 @@ class Torrc:
     services: list[Service] = field(default_factory=list)
 
 
-def read_torrc(path: Path, *, included: int = 0) -> Torrc:
-    """What a torrc says, with the files that it includes. Raises OSError."""
+def read_torrc(path: Path, root: Path = Path("/"), *, depth: int = 0) -> Torrc:
+    """What a torrc says, with the files that it includes, below `root`. Raises OSError."""
     torrc = Torrc()
     for line in path.read_text(errors="replace").splitlines():
         name, _, value = line.partition("#")[0].strip().partition(" ")
-        _add(torrc, name.lower().removeprefix("+"), value.strip(), included)
+        name, value = name.lower().removeprefix("+"), value.strip()
+        if name == "%include" and depth < MOST_INCLUDES:
+            for file in _included(value, root):
+                more = read_torrc(file, root, depth=depth + 1)
+                torrc.options |= more.options
+                torrc.services += more.services
+        else:
+            _add(torrc, name, value)
     return torrc
 
 
-def _add(torrc: Torrc, name: str, value: str, included: int) -> None:
-    if name == "%include" and included < 8:
-        for pattern in value.split():
-            for path in sorted(Path("/").glob(pattern.strip('"').lstrip("/"))):
-                for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-                    more = read_torrc(file, included=included + 1)
-                    torrc.options |= more.options
-                    torrc.services += more.services
-    elif name == "hiddenservicedir":
+def _included(patterns: str, root: Path) -> list[Path]:
+    """The files that an %include names: patterns of files, or of folders, whose files are meant."""
+    found = [
+        path for pattern in patterns.split() for path in sorted(root.glob(pattern.strip('"').lstrip("/")))
+    ]
+    return [file for path in found for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+
+
+def _add(torrc: Torrc, name: str, value: str) -> None:
+    if name == "hiddenservicedir":
         torrc.services.append(Service(value.strip('"').rstrip("/")))
+    elif name == "hiddenserviceport" and torrc.services:
+        torrc.services[-1].ports.append(value)
     elif name.startswith("hiddenservice") and torrc.services:
-        if name == "hiddenserviceport":
-            torrc.services[-1].ports.append(value)
-        else:
-            torrc.services[-1].options[name] = value
+        torrc.services[-1].options[name] = value
     elif name:
         torrc.options[name] = value

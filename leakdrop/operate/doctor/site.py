@@ -1,6 +1,7 @@
 """The site: permissions, keys, room, and what the store says."""
 
 import datetime
+import stat
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,8 +18,9 @@ from leakdrop.terminal import count, human_size
 SOON = datetime.timedelta(weeks=4)
 # The timer runs daily; a machine may be off for some days.
 OVERDUE = datetime.timedelta(days=7)
-MOST_FILES = 50_000
-READ = 4096
+MOST_FILES = 10_000
+# A key file has some hundred bytes.
+LONGEST_KEY = 4096
 
 
 def look_at_permissions(patient: Patient) -> Iterator[Finding]:
@@ -73,10 +75,10 @@ def look_at_secret_keys(patient: Patient) -> Iterator[Finding]:
 def _find_secret_key(folder: Path) -> Path | None:
     for path in islice(folder.rglob("*"), MOST_FILES):
         try:
-            if path.is_file() and not path.is_symlink():
-                with path.open("rb") as file:
-                    if file.read(READ).startswith(SECRET_TITLE.encode()):
-                        return path
+            status = path.lstat()
+            is_like_one = stat.S_ISREG(status.st_mode) and status.st_size <= LONGEST_KEY
+            if is_like_one and path.read_bytes().startswith(SECRET_TITLE.encode()):
+                return path
         except OSError:
             continue  # what this user cannot read is not leakdrop's
     return None

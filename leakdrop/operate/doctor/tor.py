@@ -36,7 +36,7 @@ def look_at_version(patient: Patient) -> Iterator[Finding]:
 
 
 def look_at_torrc(patient: Patient) -> Iterator[Finding]:
-    torrc = read_torrc(patient.machine.path(patient.torrc))
+    torrc = read_torrc(patient.machine.path(patient.torrc), patient.machine.root)
     service = find_service(torrc, patient)
     if service is None:
         yield wrong(
