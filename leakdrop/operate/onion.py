@@ -88,9 +88,11 @@ class OwnTor:
         return self._process is not None and self._process.poll() is not None
 
     def complain(self) -> str:
-        """What tor said last that was no mere notice."""
-        troubles = [line for line in self._told if "[err]" in line or "[warn]" in line] or list(self._told)
-        return f"tor ended: {troubles[-1] if troubles else 'it said nothing'}."
+        """What tor said last that was no mere notice; what it could not do often stands a line before."""
+        lines = list(self._told)
+        troubles = [line for line in lines if "[err]" in line or "[warn]" in line][-2:] or lines[-1:]
+        words = " ".join(line.partition("] ")[2] for line in troubles)
+        return f"tor ended: {words.rstrip('.') or 'it said nothing'}."
 
     def keep_running(self) -> None:
         """Start it again if it has ended; at first at once, later after longer pauses."""
