@@ -10,6 +10,8 @@ from io import BufferedReader
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from sqlalchemy import Engine
+
 from leakdrop.config import Config
 from leakdrop.errors import ConfigError
 from leakdrop.store.drops import Drop, Drops, Recovery
@@ -56,6 +58,8 @@ class UploadPlace(Protocol):
 class DropPlace(Protocol):
     """What `leakdrop.store.drops.Drops` does. `keep` takes what `receive` gave."""
 
+    @property
+    def engine(self) -> Engine: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
@@ -66,7 +70,9 @@ class DropPlace(Protocol):
     def keep(self, incoming: Any) -> Drop: ...
     def all(self) -> list[Drop]: ...
     def open(self, drop: Drop) -> BufferedReader: ...
+    def remove(self, drops: list[Drop], /) -> None: ...
     def recover(self) -> Recovery: ...
+    def forget_order(self) -> None: ...
 
 
 def open_drops(config: Config) -> DropPlace:
