@@ -3,15 +3,18 @@
 import argparse
 import datetime
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from random import SystemRandom
 
 from leakdrop.config import load_config
+from leakdrop.envelope.keyfile import PublicKeyFile
 from leakdrop.errors import UsageError
+from leakdrop.operate.doctor.findings import TORRC
 from leakdrop.operate.export import export
 from leakdrop.operate.importing import import_replies
-from leakdrop.operate.init import ORGANISATION, make_site
+from leakdrop.operate.init import ORGANISATION, Wishes, make_site, next_steps, read_keys
 from leakdrop.operate.status import read_status
 from leakdrop.operate.upkeep import purge, settle_drops
 from leakdrop.store.places import open_drops
@@ -20,6 +23,7 @@ from leakdrop.terminal import (
     Progress,
     count,
     encode_json,
+    group_fingerprint,
     human_size,
     run_command,
     say,
@@ -52,6 +56,10 @@ def build_parser() -> CommandParser:
     verb.add_argument("--organisation", metavar="NAME", help="what visitors read at the top of every page")
     verb.add_argument("--key", type=Path, action="append", default=[], metavar="NAME.pub", dest="keys",
                       help="a reviewers' public key, to copy into DIR/keys (repeatable)")  # fmt: skip
+    verb.add_argument("--fingerprint", metavar="HEX", action="append", default=[], dest="fingerprints",
+                      help="what a key's fingerprint must be, instead of asking")  # fmt: skip
+    verb.add_argument("--only-sealed", action="store_true",
+                      help="without JavaScript, take only files that were sealed beforehand")  # fmt: skip
 
     verb = _add(
         verbs, "serve", run_serve, "serve the site", "leakdrop serve --config /srv/leakdrop/config.toml"
@@ -60,6 +68,25 @@ def build_parser() -> CommandParser:
     verb.add_argument(
         "--bind", metavar="ADDR", help="listen on ADDRESS:PORT or unix:/PATH, not as configured"
     )
+
+    verb.add_argument(
+        "--onion", action="store_true", help="for a trial: be an onion service, with a tor of its own"
+    )
+    verb.add_argument(
+        "--torrc", type=Path, metavar="FILE", help="with --onion: more lines for tor, such as bridges"
+    )
+
+    verb = _add(
+        verbs,
+        "check",
+        run_check,
+        "look for what is wrong, and tell how to mend it",
+        "leakdrop check --config /srv/leakdrop/config.toml",
+        "Changes nothing. As root it sees more. Ends with 1 if anything is wrong.",
+    )
+    _add_config(verb)
+    verb.add_argument("--torrc", type=Path, metavar="FILE", default=TORRC, help=f"default: {TORRC}")
+    verb.add_argument("--json", action="store_true", help="for a script")
 
     verb = _add(verbs, "status", run_status, "tell what is there", "leakdrop status --json")
     _add_config(verb)
@@ -106,6 +133,21 @@ def build_parser() -> CommandParser:
     verb.add_argument("--yes", action="store_true", help="remove what is due")
     verb.add_argument("--quiet", action="store_true", help="say nothing that a journal should not keep")
     verb.add_argument("--json", action="store_true", help="for a script")
+
+    verb = _add(
+        verbs,
+        "digest",
+        run_digest,
+        "print a text of one size for a mail, the same whether or not anything came",
+        "leakdrop digest --to Reviewers.pub | mail -s digest reviewers@example.org",
+        "With --to it is sealed, and says how many drops there are; leakdrop-review reads it.",
+    )
+    _add_config(verb)
+    verb.add_argument("--to", type=Path, action="append", default=[], metavar="NAME.pub", dest="recipients",
+                      help="seal it to this key (repeatable)")  # fmt: skip
+    verb.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="with --to: write the envelope to a file"
+    )
     return parser
 
 
@@ -134,19 +176,17 @@ def today() -> datetime.date:
 
 
 def run_init(given: argparse.Namespace) -> None:
-    organisation, keys = given.organisation, given.keys
+    organisation, keys, sealing = given.organisation, given.keys, not given.only_sealed
     if not given.yes:
         organisation = organisation or ask(f"Name of the organisation [{ORGANISATION}]: ")
         path = "" if keys else ask("A reviewers' .pub file (Enter: later): ")
         keys = [Path(path)] if path else keys
-    site = make_site(given.folder, organisation or ORGANISATION, keys)
-    say(f"Made {site.config}.")
-    for key in site.keys:
-        say(f"Key “{key.name}”: {key.key.fingerprint}")
-        say("Compare this fingerprint with the reviewers', by voice or on paper, before you go on.")
-    if not site.keys:
-        say(f"Next: copy the reviewers' .pub file into {site.folder / 'keys'}, and compare its fingerprint.")
-    say(f"Then: leakdrop serve --config {site.config}")
+        sealing = sealing and ask("Take messages of people who have JavaScript off? [Y/n]: ").lower() != "n"
+    for key in read_keys(keys):
+        confirm_key(key, given.fingerprints, asks=not given.yes)
+    site = make_site(given.folder, Wishes(organisation or ORGANISATION, sealing), keys)
+    say(f"Made {site.config}, and what tor and systemd need in {site.system}.\n")
+    say(next_steps(site))
 
 
 def ask(question: str) -> str:
@@ -157,11 +197,57 @@ def ask(question: str) -> str:
         raise UsageError("Nobody answers: add --yes to take the defaults.") from None
 
 
-def run_serve(given: argparse.Namespace) -> None:
+def confirm_key(key: PublicKeyFile, fingerprints: Sequence[str], *, asks: bool) -> None:
+    """Show a key's fingerprint and have it compared. Raises UsageError if it is another one.
+
+    Who is asked for some groups has to look at the reviewers' paper: a glance and “yes” will not do.
+    """
+    if fingerprints:
+        wanted = {"".join(fingerprint.lower().split()) for fingerprint in fingerprints}
+        if key.key.fingerprint not in wanted:
+            raise UsageError(
+                f"Key “{key.name}” has another fingerprint: {key.key.fingerprint}. Made nothing."
+            )
+        say(f"Key “{key.name}” has the fingerprint that you gave.")
+        return
+    groups = group_fingerprint(key.key.fingerprint).split()
+    if not asks:
+        say(f"Key “{key.name}”: {key.key.fingerprint}")
+        say("Compare this fingerprint with the reviewers', by voice or on paper, before you go on.\n")
+        return
+    hidden = sorted(SystemRandom().sample(range(len(groups)), 2))
+    shown = " ".join("????" if number in hidden else group for number, group in enumerate(groups))
+    say(f"Key “{key.name}”: {shown}")
+    answer = ask(
+        "Compare it with the reviewers' own, by voice or on paper. The two groups that are hidden here: "
+    )
+    if "".join(answer.lower().split()) != "".join(groups[number] for number in hidden):
+        raise UsageError(
+            f"That is not the fingerprint of “{key.name}”: ask the reviewers again. Made nothing."
+        )
+
+
+def run_serve(given: argparse.Namespace) -> int | None:
+    if given.onion:
+        from leakdrop.operate.onion import serve_onion
+
+        if given.bind:
+            raise UsageError("--onion has a socket of its own: leave --bind out.")
+        return serve_onion(load_config(given.config), given.config.parent, given.torrc)
+    if given.torrc:
+        raise UsageError("--torrc is for --onion.")
     # Here, so that the other verbs need not load the web server.
     from leakdrop.operate.server import serve
 
     serve(load_config(given.config), given.bind)
+    return None
+
+
+def run_check(given: argparse.Namespace) -> int:
+    # Here, since it knows what the server knows.
+    from leakdrop.operate.check import check
+
+    return check(given.config, today(), torrc=given.torrc, as_json=given.json)
 
 
 def run_status(given: argparse.Namespace) -> None:
@@ -194,6 +280,25 @@ def run_purge(given: argparse.Namespace) -> None:
         quiet=given.quiet,
         as_json=given.json,
     )
+
+
+def run_digest(given: argparse.Namespace) -> None:
+    # Here, so that no other verb can seal.
+    from leakdrop.operate.digest import armour, make_digest, read_recipients, seal_digest
+
+    config = load_config(given.config)
+    if not given.recipients:
+        if given.output:
+            raise UsageError("-o is for a digest that is sealed: add --to NAME.pub.")
+        say(make_digest(config, today()).removesuffix("\n"))
+        return
+    recipients = read_recipients(given.recipients)
+    with open_drops(config) as drops:
+        envelope = seal_digest(config, drops.all(), today(), recipients)
+    if given.output:
+        given.output.write_bytes(envelope)
+    else:
+        say(armour(envelope))
 
 
 def run_export(given: argparse.Namespace) -> None:

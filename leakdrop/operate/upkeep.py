@@ -13,14 +13,21 @@ from leakdrop.acknowledgement import load_acknowledgement
 from leakdrop.config import Config
 from leakdrop.store.drops import Drops
 from leakdrop.store.leaving import Leaving, Retention, Taken, acknowledge, plan_leaving, remove
+from leakdrop.store.places import open_drops
 from leakdrop.store.settle import settle
 from leakdrop.terminal import count, encode_json, human_size, say, warn
 
 
 def settle_drops(config: Config, today: datetime.date) -> None:
-    """Settle the drops, and delete the replies that have waited long enough. Raises StoreError."""
-    with Drops(config.data_dir) as drops:
-        drops.replies(config.reply_weeks).expire(today)
+    """Delete the replies that have waited long enough, and settle the drops. Raises StoreError.
+
+    In an object store nothing can be settled: docs/scaling.md.
+    """
+    with open_drops(config) as place:
+        place.replies(config.reply_weeks).expire(today)
+    if config.object_store_url:
+        return
+    with Drops(config.data_dir, database_url=config.database_url) as drops:
         settled = settle(drops)
     if settled.waiting:
         warn("Not every drop could be settled: the disk has too little room for a copy. Make room.")
@@ -34,7 +41,7 @@ def purge(
     Raises BundleError, and StoreError if another process settles or removes drops.
     """
     retention = Retention(config.keep_acknowledged_weeks, config.keep_at_most_weeks, config.leave_within_days)
-    with Drops(config.data_dir) as drops:
+    with open_drops(config) as drops:
         taken = acknowledge(drops, load_acknowledgement(acknowledged), today) if acknowledged else None
         leaving = plan_leaving(drops, retention, today)
         if yes:

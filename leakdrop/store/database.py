@@ -61,7 +61,7 @@ def migrate(engine: Engine) -> None:
     Raises StoreError if it was made by a newer leakdrop, or cannot be read or written.
     """
     try:
-        if _revision(engine) != _newest_revision():
+        if _revision(engine) != newest_revision():
             _upgrade(engine)
     except DatabaseError as error:
         raise StoreError(
@@ -81,7 +81,7 @@ def _revision(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _newest_revision() -> str:
+def newest_revision() -> str:
     """The last migration: their files' names begin with their numbers."""
     return max(path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("*.py"))
 

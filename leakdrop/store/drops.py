@@ -187,7 +187,7 @@ class Drops:
         return [
             Drop(name, path.stat().st_size, weeks.get(name) or this_week())
             for name, path in sorted(self._files().items())
-            if name in weeks or _is_envelope(path)
+            if name in weeks or is_envelope(path)
         ]
 
     def path(self, drop: Drop) -> Path:
@@ -249,7 +249,7 @@ class Drops:
     def _files(self) -> dict[str, Path]:
         """The files that are named as drops are."""
         return {
-            path.name.removesuffix(ENVELOPE): path for path in self.layout.drops.iterdir() if _is_drop(path)
+            path.name.removesuffix(ENVELOPE): path for path in self.layout.drops.iterdir() if is_drop(path)
         }
 
     def _unlist(self, names: set[str]) -> None:
@@ -280,11 +280,11 @@ class Drops:
         forget_times(self.layout.root)
 
 
-def _is_drop(path: Path) -> bool:
+def is_drop(path: Path) -> bool:
     return bool(_FILE_NAME.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
-def _is_envelope(path: Path) -> bool:
+def is_envelope(path: Path) -> bool:
     with path.open("rb") as file:
         try:
             read_header(file, path.stat().st_size)

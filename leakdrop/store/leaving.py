@@ -18,6 +18,7 @@ from leakdrop.acknowledgement import Acknowledged
 from leakdrop.store.drops import Drop, Drops, iso_week
 from leakdrop.store.layout import ENVELOPE, lock_upkeep
 from leakdrop.store.models import DropRow
+from leakdrop.store.places import DropPlace
 from leakdrop.store.settle import monday_after, remove_leftovers
 
 
@@ -50,7 +51,7 @@ class Taken:
     absent: int
 
 
-def acknowledge(drops: Drops, envelopes: Iterable[Acknowledged], today: datetime.date) -> Taken:
+def acknowledge(drops: DropPlace, envelopes: Iterable[Acknowledged], today: datetime.date) -> Taken:
     """Note the week in which drops were acknowledged. A drop whose bytes have another sum is not."""
     present = {f"{drop.name}{ENVELOPE}": drop for drop in drops.all()}
     weeks = _weeks_of_acknowledgement(drops)
@@ -69,12 +70,12 @@ def acknowledge(drops: Drops, envelopes: Iterable[Acknowledged], today: datetime
     return Taken(len(taken), before, differing, absent)
 
 
-def _sum(drops: Drops, drop: Drop) -> str:
-    with drops.path(drop).open("rb") as file:
+def _sum(drops: DropPlace, drop: Drop) -> str:
+    with drops.open(drop) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _note(drops: Drops, taken: list[Drop], week: str) -> None:
+def _note(drops: DropPlace, taken: list[Drop], week: str) -> None:
     if not taken:
         return
     with Session(drops.engine) as session, session.begin():
@@ -84,13 +85,13 @@ def _note(drops: Drops, taken: list[Drop], week: str) -> None:
     drops.forget_order()
 
 
-def _weeks_of_acknowledgement(drops: Drops) -> dict[str, str | None]:
+def _weeks_of_acknowledgement(drops: DropPlace) -> dict[str, str | None]:
     with Session(drops.engine) as session:
         query = select(DropRow.name, DropRow.acknowledged)
         return {name: week for name, week in session.execute(query)}
 
 
-def plan_leaving(drops: Drops, retention: Retention, today: datetime.date) -> list[Leaving]:
+def plan_leaving(drops: DropPlace, retention: Retention, today: datetime.date) -> list[Leaving]:
     """The drops that are due on this day (UTC), those of older weeks first."""
     weeks = _weeks_of_acknowledgement(drops)
     leaving = [
@@ -117,9 +118,12 @@ def _days_of_chance(name: str, most: int) -> int:
     return int.from_bytes(digest) % (most + 1)
 
 
-def remove(drops: Drops, leaving: Iterable[Leaving]) -> int:
+def remove(drops: DropPlace, leaving: Iterable[Leaving]) -> int:
     """Remove drops for good, and return how many. Raises StoreError if another process settles or removes."""
     gone = [one.drop for one in leaving]
+    if not isinstance(drops, Drops):
+        drops.remove(gone)  # in an object store nothing settles
+        return len(gone)
     with lock_upkeep(drops.layout):
         # A copy that a broken settling left would outlive its drop.
         remove_leftovers(drops.layout)

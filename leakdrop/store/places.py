@@ -10,6 +10,8 @@ from io import BufferedReader, BytesIO, FileIO
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from sqlalchemy import Engine
+
 from leakdrop.config import Config
 from leakdrop.errors import ConfigError
 from leakdrop.store.drops import Drop, Drops, Recovery
@@ -74,6 +76,8 @@ class ReplyPlace(Protocol):
 class DropPlace(Protocol):
     """What `leakdrop.store.drops.Drops` does. `keep` takes what `receive` gave."""
 
+    @property
+    def engine(self) -> Engine: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
@@ -85,7 +89,9 @@ class DropPlace(Protocol):
     def keep(self, incoming: Any) -> Drop: ...
     def all(self) -> list[Drop]: ...
     def open(self, drop: Drop) -> BufferedReader: ...
+    def remove(self, drops: list[Drop], /) -> None: ...
     def recover(self) -> Recovery: ...
+    def forget_order(self) -> None: ...
 
 
 def open_drops(config: Config) -> DropPlace:

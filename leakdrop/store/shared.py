@@ -379,10 +379,11 @@ class SharedDrops:
         self._rows = Rows(database_url)
         self._objects = Objects(bucket)
         self._objects.check()
+        self.engine = self._rows.engine
         self._forms = SharedUploads(self._rows, self._objects, 0)
 
     def close(self) -> None:
-        self._rows.engine.dispose()
+        self.engine.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -436,11 +437,15 @@ class SharedDrops:
             Reader(self._objects, (_part_key(drop.name, part) for part in made_of.parts))
         )
 
-    def remove(self, drop: Drop) -> None:
-        """Remove a drop; half of it is never listed."""
-        self._objects.remove([_list_key(drop.name)])
-        self._unlist({drop.name})
-        self._objects.remove(self._objects.keys(f"parts/{drop.name}/"))
+    def remove(self, drops: list[Drop]) -> None:
+        """Remove drops for good; half of one is never listed."""
+        self._objects.remove(_list_key(drop.name) for drop in drops)
+        self._unlist({drop.name for drop in drops})
+        for drop in drops:
+            self._objects.remove(self._objects.keys(f"parts/{drop.name}/"))
+
+    def forget_order(self) -> None:
+        """Nothing can be done: PostgreSQL keeps the order of changes in its log (docs/scaling.md)."""
 
     def recover(self) -> Recovery:
         """Make rows and objects agree after a crash, while other machines go on. Raises StoreError."""

@@ -295,7 +295,7 @@ def test_a_damaged_list_is_named_and_left_alone(drops, objects):
 
 def test_a_drop_that_is_removed_is_gone_with_all_its_parts(drops, objects, postgresql, places):
     first, second = keep(drops, "first"), keep(drops, "second")
-    drops.remove(first)
+    drops.remove([first])
     assert drops.all() == [second]
     assert all(second.name in key for key in objects.keys(""))
     assert ask(postgresql, places, "SELECT name FROM drops") == second.name
@@ -467,6 +467,19 @@ def test_half_of_an_object_store_is_told_in_one_line(tmp_path):
         tmp_path / "site", [public_key_file("alice")], object_store_url="https://store.test"
     )
     assert_one_line(leakdrop("status", "--config", site.config), "an object store needs all of them")
+
+
+def test_a_drop_that_is_due_leaves_the_object_store_by_purge(places, tmp_path, postgresql):
+    site = make_test_site(tmp_path / "site", [public_key_file("alice")], **settings(*places))
+    with SharedDrops(*places) as drops:
+        keep(drops, "old")
+        ask(postgresql, places, "UPDATE drops SET week = '2020-W01'")
+        stays = keep(drops, "new")
+        assert "1 drop" in leakdrop("purge", "--config", site.config).stdout
+        assert len(drops.all()) == 2
+        assert leakdrop("purge", "--yes", "--config", site.config).returncode == 0
+        assert drops.all() == [stays]
+    assert leakdrop("settle", "--config", site.config).returncode == 0
 
 
 @pytest.mark.needs("redis-server")
