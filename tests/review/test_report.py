@@ -25,6 +25,7 @@ from tests.keys import label_root, public_key_file
 from tests.media import ARABIC
 from tests.review.inboxes import Reviewer, list_tree, measure_memory, seal_bytes, write_bundle
 from tests.review.test_extract import damage, write_large
+from tests.review.viewing import ReviewerBrowser
 from tests.site import run, temporary_mount
 
 TOP = Path(__file__).parents[2]
@@ -136,6 +137,30 @@ def test_nothing_in_a_report_runs_loads_or_hides(write_report, case):
     style = re.search("<style>(.*?)</style>", page, re.DOTALL)[1]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
+
+
+AXE = TOP / "node_modules/axe-core/axe.min.js"
+RUN_AXE = """
+const done = arguments[arguments.length - 1];
+axe.run(document, { resultTypes: ["violations"] }).then(
+    ({ violations }) => done(violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html)}`)),
+    (error) => done([`axe-core failed: ${error}`]),
+);
+"""
+
+
+@pytest.mark.needs("firefox-esr")
+@pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
+def test_axe_finds_no_barrier_in_a_report(review, reviewer, colleague, tmp_path, case, scheme):
+    files = [("تسجيل.m4a", b"x"), ("b", b"")]
+    envelope = seal_bytes([reviewer.public, colleague.public], "m", files)
+    (tmp_path / "x.envelope").write_bytes(envelope)
+    assert review("report", tmp_path / "x.envelope", "-o", case, *reviewer.arguments).code == 0
+    colours = {"layout.css.prefers-color-scheme.content-override": scheme}
+    with ReviewerBrowser({}, **colours, **{"security.csp.enable": False}) as browser:
+        browser.navigate((case / "x.report.html").as_uri())
+        browser.timeout.script = 60
+        assert browser.execute_async_script(AXE.read_text() + RUN_AXE, sandbox="axe") == []
 
 
 @pytest.mark.needs("ffmpeg", "espeak-ng", "exiftool")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from leakdrop.envelope.opening import Envelope, open_envelope
-from leakdrop.errors import LeakdropError
+from leakdrop.errors import EnvelopeError, LeakdropError
 from leakdrop.review.custody import CustodyLog
 from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_file
 from leakdrop.review.keys import KeySet
 from leakdrop.review.viewer.extraction import Extraction
-from leakdrop.review.viewer.kinds import HEAD, Kind, find_kind
+from leakdrop.review.viewer.kinds import DAMAGED, HEAD, Kind, find_kind
 from leakdrop.review.viewer.notes import Note, Notebook
 from leakdrop.terminal import Progress, show_number
 
@@ -130,8 +130,14 @@ class Desk:
             yield replace(envelope, body=replace(envelope.body, source=source))
 
     def find_kind(self, number: int, envelope: Envelope, file: int) -> Kind:
-        """What a file is by its first bytes. Raises EnvelopeError (chunk-damaged)."""
-        return self._kinds.find((number, file), lambda: find_kind(envelope.read_file(file, 0, HEAD)))
+        """What a file is by its first bytes; a damaged one hides nothing else of its envelope.
+
+        Raises BundleError.
+        """
+        try:
+            return self._kinds.find((number, file), lambda: find_kind(envelope.read_file(file, 0, HEAD)))
+        except EnvelopeError:
+            return DAMAGED
 
     def find_sender(self, line: Line) -> list[Line]:
         """All that carry the same receipt as this one; none if it carries none, or alone."""

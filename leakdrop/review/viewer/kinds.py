@@ -28,6 +28,7 @@ class Kind:
 
 
 UNKNOWN = Kind("unknown kind")
+DAMAGED = Kind("damaged at its beginning")
 
 # What a file begins with (a pattern), and what it is.
 _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (

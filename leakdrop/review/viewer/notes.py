@@ -132,7 +132,6 @@ def _load(path: Path, keys: KeySet) -> dict[str, Note]:
     try:
         with open_file(Item(path)) as (source, _):
             envelope = open_envelope(source, keys.pairs)
-            envelope.check()
             if [file.name for file in envelope.index.files] != [FILE_NAME]:
                 raise NotesError
             return decode_notes(envelope.read_file(0))

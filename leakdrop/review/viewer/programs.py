@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -71,7 +72,12 @@ def browse(address: str) -> Iterator[Callable[[], bool]]:
     """
     found = next(filter(None, map(shutil.which, FIREFOX)), None)
     if found is None:
-        _browse_elsewhere(address)
+        note(
+            "There is no Firefox here. In another browser use a private window: "
+            "even so, it may keep on the disk what you play."
+        )
+        # Some are waited for until they end, and none gets a page before the viewer serves.
+        threading.Thread(target=_browse_elsewhere, args=[address], daemon=True).start()
         yield lambda: False
         return
     with tempfile.TemporaryDirectory(
@@ -98,9 +104,7 @@ def _browse_elsewhere(address: str) -> None:
         is_open = webbrowser.open(address)
     except webbrowser.Error:
         is_open = False
-    if is_open:
-        note("This is not Firefox: use a private window, or what you play may be kept on the disk.")
-    else:
+    if not is_open:
         note("No browser was found: open the address in one.")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from leakdrop.errors import LeakdropError
 
@@ -43,11 +43,11 @@ class Request:
 
     @property
     def path(self) -> str:
-        return urlsplit(self.target).path
+        return self.target.partition("?")[0]
 
     def read_query(self) -> dict[str, str]:
         """The fields of the query. Raises RefusedError."""
-        return _parse_fields(urlsplit(self.target).query)
+        return _parse_fields(self.target.partition("?")[2])
 
     def read_form(self) -> dict[str, str]:
         """The fields of the form. Raises RefusedError."""

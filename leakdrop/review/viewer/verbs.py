@@ -46,12 +46,12 @@ def view(
         kept.callback(desk.close)
         server = Server()
         site = Site(desk, server.door)
-        say(f"The inbox is at {server.door.address}")
-        say("Whoever on this machine knows this address can read it. Ctrl-C ends it.")
-        sys.stdout.flush()
-        if browser:
-            server.is_over = kept.enter_context(browse(server.door.make_ticket()))
         with suppress(KeyboardInterrupt):
+            say(f"The inbox is at {server.door.address}")
+            say("Whoever on this machine knows this address can read it. Ctrl-C ends it.")
+            sys.stdout.flush()
+            if browser:
+                server.is_over = kept.enter_context(browse(server.door.make_ticket()))
             server.serve(site.answer)
     return 0
 
@@ -69,8 +69,8 @@ def play(path: Path, options: KeyOptions, *, number: int | None = None) -> int:
     server = Server()
     site = Site(desk, server.door, pages=False)
     addresses = [f"{server.door.address}0/{file}/bytes" for file in chosen]
-    with ExitStack() as kept:
-        otherwise = f"Open this in another player, and press Ctrl-C at the end: {' '.join(addresses)}"
+    otherwise = f"Open this in another player, and press Ctrl-C at the end: {' '.join(addresses)}"
+    with ExitStack() as kept, suppress(KeyboardInterrupt):
         if found := find_player():
             name, command = found
             say(f"Playing with {name}. Ctrl-C ends it.")
@@ -81,8 +81,7 @@ def play(path: Path, options: KeyOptions, *, number: int | None = None) -> int:
         else:
             note(f"No player was found (mpv, VLC). {otherwise}")
         sys.stdout.flush()
-        with suppress(KeyboardInterrupt):
-            server.serve(site.answer)
+        server.serve(site.answer)
     return 0
 
 

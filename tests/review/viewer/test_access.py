@@ -173,6 +173,9 @@ def test_what_is_not_there_is_told(viewer, path):
 REQUESTS = {
     "no request": b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
     "another method": b"DELETE {base} HTTP/1.1\r\nHost: {host}\r\n\r\n",
+    "an address that is none": b"GET http://[ HTTP/1.1\r\nHost: {host}\r\n\r\n",
+    "a query that is none": b"GET {base}?page=%ff HTTP/1.1\r\nHost: {host}\r\n\r\n",
+    "letters beyond ASCII": b"GET /\xd8\xb4/ HTTP/1.1\r\nHost: {host}\r\n\r\n",
     "an endless line": b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
     "endless fields": b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n",
     "a form without a length": b"POST {base}0/note HTTP/1.1\r\nHost: {host}\r\n\r\n",

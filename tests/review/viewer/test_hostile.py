@@ -4,12 +4,13 @@ import time
 
 import pytest
 
+from leakdrop.envelope.header import header_length
 from leakdrop.envelope.padding import padded
 from leakdrop.review.viewer.markup import Own, element, write_page
 from leakdrop.review.viewer.submission_page import ADVICE, FILES_PER_PAGE
 from leakdrop.terminal import is_deceptive
 from tests.media import ARABIC
-from tests.review.inboxes import seal_bytes, seal_plaintext, write_bundle
+from tests.review.inboxes import flip, seal_bytes, seal_plaintext, write_bundle
 from tests.review.viewing import Viewer, encode_raw_index, number_of, parse
 
 NAMES = {
@@ -120,6 +121,18 @@ def test_a_file_of_a_wrong_type_is_for_extraction_only(hostile, case):
     assert refused.status == 403
     assert refused.fields["content-type"] == "text/html; charset=utf-8"
     assert not content or content not in refused.body
+
+
+def test_a_damaged_file_hides_nothing_else(view, reviewer):
+    envelope = seal_bytes(
+        [reviewer.public], "the message", [("a", b"GIF89a"), ("b", bytes(600_000)), ("c", b"")]
+    )
+    viewer = view(flip(envelope, header_length(1) + 100))
+    text = viewer.ask("0/").text
+    assert "the message" in text
+    assert "damaged at its beginning" in text
+    assert viewer.ask("0/0/bytes").status == 403
+    assert "damaged at its beginning" in viewer.ask("0/0/").text
 
 
 def test_a_picture_under_a_wrong_name_is_shown_as_what_it_is(view, reviewer):
