@@ -39,8 +39,8 @@ long: $(READY) $(STATIC) ## tests with large files: 1 GiB by other tus clients, 
 	LEAKDROP_LONG=1 $(BIN)/python -m pytest --timeout=3000 tests/intake/test_tus_clients.py \
 		tests/system/test_tor.py tests/review/viewer/test_bytes.py -k "other_authors or page_sealed or large_recording"
 
-debian: $(READY) $(STATIC) ## the Dockerfile's steps and the systemd units, in plain Debian roots; as root
-	LEAKDROP_DEBIAN=1 $(BIN)/python -m pytest --timeout=3000 tests/system/test_debian.py
+debian: wheel ## the operator's guide, the Dockerfile's steps and the units, in plain Debian roots; as root
+	LEAKDROP_DEBIAN=1 $(BIN)/python -m pytest --timeout=3000 tests/system/test_debian.py tests/system/test_guide.py
 
 lint: $(READY) ## format, style, types, layers
 	$(BIN)/ruff format --check .

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,7 +18,14 @@ from tests.site import run
 
 DEBIAN = re.compile("debian:12-slim")
 # What a machine needs to reach Debian, PyPI and npm, whatever stands in between.
-FROM_HERE = ("/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf", "/etc/hosts")
+CERTIFICATES = "/borrowed.crt"
+FROM_HERE = {
+    "/etc/resolv.conf": "/etc/resolv.conf",
+    "/etc/hosts": "/etc/hosts",
+    "/etc/pip.conf": "/etc/pip.conf",
+    # Not where Debian's own are: a package would put them there.
+    "/etc/ssl/certs/ca-certificates.crt": CERTIFICATES,
+}
 
 
 @dataclass
@@ -74,21 +83,38 @@ def build(dockerfile: Path, debian: Path, folder: Path) -> dict[str, Image]:
     return images
 
 
+@contextmanager
+def borrowed(image: Image) -> Iterator[None]:
+    """What this machine reaches registries by is in the image too, for as long as the block lasts."""
+    lent = {
+        source: inside(image, target)
+        for source, target in FROM_HERE.items()
+        if Path(source).exists() and not inside(image, target).exists()
+    }
+    for source, target in lent.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    try:
+        yield
+    finally:
+        for target in lent.values():
+            target.unlink(missing_ok=True)
+
+
+def borrowed_environment() -> dict[str, str]:
+    """This machine's variables that say how registries are reached."""
+    kept = {key: value for key, value in os.environ.items() if re.search("CERT|CA_BUNDLE|(?i:proxy)", key)}
+    return {key: CERTIFICATES if value.endswith(".crt") else value for key, value in kept.items()}
+
+
 def run_step(image: Image, line: str) -> None:
-    lent = [path for path in FROM_HERE if Path(path).exists()]
-    before = {path: inside(image, path).exists() for path in lent}
-    for path in lent:
-        inside(image, path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, inside(image, path))
-    kept = {key: value for key, value in os.environ.items() if re.search("CERT|CA_BUNDLE|proxy|PROXY", key)}
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **kept, **image.environment}
+    fixed = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+    environment = {**fixed, **borrowed_environment(), **image.environment}
     shell = ["chroot", image.root, "/bin/sh", "-c", f"cd {image.folder} && {line}"]
     mounts = 'mount -t proc proc "$0/proc"; mount --bind /dev "$0/dev"; exec "$@"'
-    done = run("unshare", "-m", "sh", "-c", mounts, image.root, *shell, env=environment)
+    with borrowed(image):
+        done = run("unshare", "-m", "sh", "-c", mounts, image.root, *shell, env=environment)
     assert done.returncode == 0, f"RUN {line}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    for path in lent:
-        if not before[path]:
-            inside(image, path).unlink()
 
 
 def inside(image: Image, path: str) -> Path:

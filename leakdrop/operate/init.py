@@ -171,12 +171,6 @@ def next_steps(site: Site) -> str:
 
 For real use, as root, on a machine with Debian's tor; read the files in {system} first:
 
-  adduser --system --group --no-create-home --home {folder} leakdrop
-  chown -R leakdrop: {folder}
-  cp {system}/leakdrop* /etc/systemd/system/
-  cat {system}/torrc >> /etc/tor/torrc
-  cat {system}/apparmor >> /etc/apparmor.d/local/system_tor
-  systemctl daemon-reload && systemctl reload apparmor
-  systemctl enable --now leakdrop.socket leakdrop.service leakdrop-upkeep.timer && systemctl restart tor
+  sh {system}/install
 
 Then: leakdrop check --config {folder}/config.toml"""

@@ -278,7 +278,7 @@ class Page {
    * @param {Progress} progress
    * @param {number} length
    */
-  show({ state, acknowledged, sent, full }, length) {
+  show({ state, acknowledged, sent, full, busy }, length) {
     if (this.isClosed) {
       return;
     }
@@ -291,7 +291,9 @@ class Page {
       sending: step > 0 ? `Sending. ${step} per cent has arrived.` : "Sending.",
       waiting: full
         ? "The site has no room at this moment. It is tried again by itself; you can also come back tomorrow."
-        : "Waiting for Tor: the connection was lost. It goes on by itself.",
+        : busy
+          ? "Many people are sending at this moment. It goes on by itself when it is your turn."
+          : "Waiting for Tor: the connection was lost. It goes on by itself.",
       paused: "Paused. What has arrived stays there for two days, as long as this page is open.",
     };
     this.view.setState(state, sentences[state]);
