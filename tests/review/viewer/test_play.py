@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,15 +59,21 @@ def envelope(tmp_path, reviewer):
     return path
 
 
-def start(reviewer, envelope, *words, path, told) -> subprocess.Popen:
-    environment = {**os.environ, "PATH": str(path), "TOLD": str(told)}
-    return subprocess.Popen(
+@contextmanager
+def start(reviewer, envelope, *words, path, told) -> Iterator[subprocess.Popen]:
+    """`play`, with these programs alone; it ends with the test, whatever that finds."""
+    process = subprocess.Popen(
         [str(word) for word in (BIN / "leakdrop-review", "play", envelope, *reviewer.arguments, *words)],
-        env=environment,
+        env={**os.environ, "PATH": str(path), "TOLD": str(told)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture
@@ -74,8 +82,8 @@ def playing(reviewer, envelope, programs, tmp_path):
 
     def run(*words):
         told = tmp_path / "told"
-        process = start(reviewer, envelope, *words, path=programs.folder, told=told)
-        out, err = process.communicate(timeout=PATIENCE)
+        with start(reviewer, envelope, *words, path=programs.folder, told=told) as process:
+            out, err = process.communicate(timeout=PATIENCE)
         return process.returncode, out, err, json.loads(told.read_text()) if told.exists() else None
 
     return run
