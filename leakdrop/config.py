@@ -26,6 +26,7 @@ class Config:
     bind: str = "127.0.0.1:8000"
     kinds: tuple[str, ...] = ("WRAP training", "Other Prevent training", "Something else")
     safety_text: Path | None = None  # Markdown; None is the text that leakdrop ships
+    manifest: Path | None = None  # with its signatures beside it; None: the site serves none
     no_script_sealing: bool = True
     largest_plaintext_bytes: int = 63 * 2**26  # its envelope still fits on a FAT32 stick
     disk_reserve_bytes: int = 512 * MIB
@@ -88,7 +89,7 @@ def parse_config(table: dict[str, Any], folder: Path) -> Config:
 def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
     if key == "kinds":
         return _parse_kinds(value)
-    if key == "safety_text" and value == "":
+    if key in ("safety_text", "manifest") and value == "":
         return None
     is_path = kind in (Path, Path | None)
     expected = str if is_path else kind

@@ -48,6 +48,10 @@ class BundleError(LeakdropError):
     """This folder is not a leakdrop bundle."""
 
 
+class ManifestError(LeakdropError):
+    """This is not a leakdrop manifest."""
+
+
 class StoreError(LeakdropError):
     """The data folder cannot be used."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jinja2
 
+from leakdrop import manifest
 from leakdrop.config import Config
 from leakdrop.envelope.index import encode_base64url
 from leakdrop.envelope.keyfile import PublicKeyFile, encode_public_key
@@ -30,6 +31,8 @@ HTML = "text/html; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 CSS = "text/css; charset=utf-8"
 SCRIPT = "text/javascript; charset=utf-8"
+JSON = "application/json"
+STATIC = {"app.js": SCRIPT, "style.css": CSS}
 UPLOADS = "/uploads"
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -63,6 +66,32 @@ def name_by_hash(name: str, content: bytes) -> str:
     return f"/static/{stem}-{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
 
 
+def load_release() -> dict[str, Page]:
+    """What a release of leakdrop serves everywhere alike: script and style, by their addresses."""
+    files = {name: load_static(name) for name in STATIC}
+    return {
+        name_by_hash(name, content): Page(content, STATIC[name], cache=FOREVER)
+        for name, content in files.items()
+    }
+
+
+def load_manifest(path: Path | None) -> dict[str, Page]:
+    """The organisation's manifest and its signatures, by their addresses. Raises ConfigError."""
+    if path is None:
+        return {}
+    signatures = path.with_name(f"{path.name}{manifest.SIGNATURES}")
+    try:
+        return {
+            manifest.PATH: Page(path.read_bytes(), JSON),
+            f"{manifest.PATH}{manifest.SIGNATURES}": Page(signatures.read_bytes(), TEXT),
+        }
+    except OSError as error:
+        raise ConfigError(
+            f"The manifest {error.filename} cannot be read: {error.strerror}. "
+            "It needs the reviewers' signatures beside it."
+        ) from None
+
+
 class Pages:
     """All that the site shows, for the keys of one day."""
 
@@ -70,13 +99,9 @@ class Pages:
         self._config = config
         self._keyring = keyring
         self._safety = read_operator_text(config.safety_text)
-        style, script = load_static("style.css"), load_static("app.js")
-        self._style_path = name_by_hash("style.css", style)
-        self._script_path = name_by_hash("app.js", script)
-        self._static = {
-            self._style_path: Page(style, CSS, cache=FOREVER),
-            self._script_path: Page(script, SCRIPT, cache=FOREVER),
-        }
+        self._manifest = load_manifest(config.manifest)
+        self._static = load_release()
+        self._script_path, self._style_path = self._static
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -92,7 +117,13 @@ class Pages:
     def find(self, path: str, today: datetime.date) -> Page | None:
         """The page at a path, as it is on this day (UTC)."""
         self._bring_up_to(today)
-        return self._pages.get(path)
+        return self._pages.get(path) or self._manifest.get(path)
+
+    def all(self, today: datetime.date) -> dict[str, Page]:
+        """All that a manifest vouches for on this day: by path, or by the name of an answer that has none."""
+        keys = self._keyring.usable(today)
+        refusals = {refusal.name: page for refusal, page in self._render_refusals().items()}
+        return self._render(keys) | refusals
 
     def arrived(self, today: datetime.date) -> Page:
         self._bring_up_to(today)
@@ -107,7 +138,7 @@ class Pages:
         with self._lock:
             if keys != self._keys:
                 self._pages, self._refusals = self._render(keys), self._render_refusals()
-                for page in (*self._pages.values(), *self._refusals.values()):
+                for page in (*self._pages.values(), *self._refusals.values(), *self._manifest.values()):
                     page.packed  # noqa: B018 - compressed now, not while somebody waits
                 self._keys = keys
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from leakdrop.config import load_config
 from leakdrop.errors import UsageError
 from leakdrop.operate.export import export
-from leakdrop.operate.init import ORGANISATION, make_site
+from leakdrop.operate.init import ORGANISATION, make_site, read_public_keys
 from leakdrop.operate.status import read_status
 from leakdrop.store.drops import Drops
 from leakdrop.terminal import CommandParser, Progress, count, encode_json, human_size, run_command, say
@@ -20,9 +20,10 @@ def main() -> int:
     return run_command(run, "leakdrop")
 
 
-def run() -> None:
+def run() -> int | None:
     given = build_parser().parse_args()
-    given.verb(given)
+    code: int | None = given.verb(given)
+    return code
 
 
 def build_parser() -> CommandParser:
@@ -61,13 +62,37 @@ def build_parser() -> CommandParser:
     )
     verb.add_argument("--json", action="store_true", help="for a script")
     verb.add_argument("--verify", action="store_true", help="read all that lies there already, and compare")
+
+    verb = _add(
+        verbs,
+        "manifest",
+        run_manifest,
+        "list the hashes of all that the site serves, for the reviewers to sign",
+        "leakdrop manifest leakdrop.json --config /srv/leakdrop/config.toml",
+    )
+    _add_config(verb)
+    verb.add_argument("output", type=Path, metavar="FILE", help="the manifest to write")
+
+    verb = _add(
+        verbs,
+        "verify",
+        run_verify,
+        "compare a live site, over Tor, with its signed manifest and with this release",
+        "leakdrop verify http://….onion/ --by Reviewers.pub",
+    )
+    verb.add_argument("url", metavar="URL", help="the site's onion address")
+    verb.add_argument("--by", type=Path, action="append", required=True, metavar="NAME.pub", dest="keys",
+                      help="a reviewers' public key, not taken from the site (repeatable)")  # fmt: skip
+    verb.add_argument("--tor", default="127.0.0.1:9050", metavar="ADDRESS:PORT",
+                      help="where Tor listens; Tor Browser listens on 127.0.0.1:9150")  # fmt: skip
+    verb.add_argument("--json", action="store_true", help="for a script")
     return parser
 
 
 def _add(
     verbs: "argparse._SubParsersAction[CommandParser]",
     name: str,
-    function: Callable[[argparse.Namespace], None],
+    function: Callable[[argparse.Namespace], int | None],
     what: str,
     example: str,
 ) -> CommandParser:
@@ -145,6 +170,35 @@ def run_export(given: argparse.Namespace) -> None:
         say(f"{count(done.present, 'drop')} lay there already.")
     say(f"{count(done.copied, 'drop')} copied ({human_size(done.bytes)}), read back and compared.")
     say(f"The bundle is {given.dest}: take it to the reviewers.")
+
+
+def run_manifest(given: argparse.Namespace) -> None:
+    from leakdrop.operate.manifest import make_manifest, write_manifest
+
+    manifest = make_manifest(load_config(given.config), today())
+    write_manifest(manifest, given.output)
+    say(f"{given.output}: {count(len(manifest.days[0].pages), 'page')} of leakdrop {manifest.version}.")
+    for day in manifest.days[1:]:
+        say(f"From {day.since} on, when a key is used no more, the pages change, and are listed too.")
+    say("Next: the reviewers sign it (leakdrop-review sign), and the configuration names it (manifest).")
+
+
+def run_verify(given: argparse.Namespace) -> int:
+    # Here, since the other verbs speak to nobody.
+    from leakdrop.operate.verify import connect_to, verify
+
+    keys = [key for path in given.keys for key in read_public_keys(path)]
+    found = verify(connect_to(given.url, given.tor), keys, today())
+    if given.json:
+        say(encode_json(asdict(found)))
+    else:
+        say(f"Signed by {', '.join(found.signers)}, for leakdrop {found.version}, from {found.since} on.")
+        say(f"{count(found.pages, 'page')} compared; {count(len(found.problems), 'difference')}.")
+        for problem in found.problems:
+            say(f"DIFFERENT: {problem}")
+        if found.problems:
+            say("Do not send anything to this site, and tell its organisation by another way.")
+    return 1 if found.problems else 0
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def make_site(folder: Path, organisation: str, key_files: list[Path], *, demo: b
         raise UsageError("The organisation's name must be one line of text.")
     if (folder / "config.toml").exists():
         raise UsageError(f"{folder} holds a site already: {folder / 'config.toml'} is there.")
-    keys = tuple(key for path in key_files for key in _read_keys(path))
+    keys = tuple(key for path in key_files for key in read_public_keys(path))
     names = [path.name for path in key_files]
     taken = [name for name in names if names.count(name) > 1 or (folder / "keys" / name).exists()]
     if taken:
@@ -71,7 +71,8 @@ def make_site(folder: Path, organisation: str, key_files: list[Path], *, demo: b
     return site
 
 
-def _read_keys(path: Path) -> tuple[PublicKeyFile, ...]:
+def read_public_keys(path: Path) -> tuple[PublicKeyFile, ...]:
+    """The keys of a .pub file. Raises UsageError, KeyFileError, which name the path, and OSError."""
     if path.suffix != ".pub":
         raise UsageError(f"{path} is not a .pub file.")
     try:

@@ -32,6 +32,7 @@ from leakdrop.intake.bodies import READ
 from leakdrop.intake.operator_text import read_operator_text
 from leakdrop.intake.privacy import ADDED
 from leakdrop.keyring import Keyring, load_keyring
+from leakdrop.operate.manifest import is_up_to_date
 from leakdrop.store.drops import Drops, Recovery
 from leakdrop.store.layout import Layout, lock
 
@@ -189,7 +190,8 @@ class Server(BaseApplication):
 def serve(config: Config, bind: str | None = None) -> None:
     """Serve until a signal comes. Raises ConfigError, KeyFileError or StoreError before anything is bound."""
     os.umask(0o077)
-    keyring = load_keyring(config.keys_dir, datetime.datetime.now(datetime.UTC).date(), demo=config.demo)
+    today = datetime.datetime.now(datetime.UTC).date()
+    keyring = load_keyring(config.keys_dir, today, demo=config.demo)
     read_operator_text(config.safety_text)  # the worker reads it again, where an error would not be one line
     layout = Layout(config.data_dir)
     layout.check()
@@ -198,6 +200,8 @@ def serve(config: Config, bind: str | None = None) -> None:
     with lock(layout), Drops(config.data_dir) as drops:
         report(drops.recover())
         check_address(config.bind)
+        if not is_up_to_date(config, keyring, today):
+            log.warning("The manifest is not that of these pages: make it anew, and have it signed.")
         gunicorn.http.wsgi.Response = BareResponse
         # It would read four times as far ahead as the forms do, and copy the rest each time.
         gunicorn.http.unreader.SocketUnreader.max_body_chunk = READ

@@ -8,6 +8,7 @@
     listing      the verbs `list` and `read`
     extract      the verb `extract`
     keygen       the verbs `keygen` and `fingerprint`
+    sign         the verb `sign`: the manifest of what the site serves
     cli          the command `leakdrop-review`
 
 Everything in an envelope is hostile: names, types, text, sizes.

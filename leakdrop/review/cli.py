@@ -10,6 +10,7 @@ from leakdrop.review.extract import extract
 from leakdrop.review.keygen import make_key, parse_not_after, show_fingerprints
 from leakdrop.review.keys import KeyOptions
 from leakdrop.review.listing import list_envelopes, read_envelopes
+from leakdrop.review.sign import sign
 from leakdrop.terminal import CommandParser, run_command
 
 PROGRAM = "leakdrop-review"
@@ -24,6 +25,7 @@ examples:
   leakdrop-review list /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review read /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review extract /media/stick/bundle --key ~/keys/Reviewers.key -o ~/opened
+  leakdrop-review sign /media/stick/leakdrop.json --key ~/keys/Reviewers.key
 
 “leakdrop-review VERB --help” tells more of one verb.
 """
@@ -43,7 +45,7 @@ def review_command(arguments: Sequence[str]) -> int:
 def make_parser() -> CommandParser:
     parser = CommandParser(prog=PROGRAM, description=DESCRIPTION, epilog=EXAMPLES)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (_add_keygen, _add_fingerprint, _add_list, _add_read, _add_extract):
+    for add in (_add_keygen, _add_fingerprint, _add_list, _add_read, _add_extract, _add_sign):
         add(verbs)
     return parser
 
@@ -135,6 +137,30 @@ def _add_extract(verbs: Verbs) -> None:
             args.source, args.output, _key_options(args), here=args.here, as_json=args.json
         )
     )
+
+
+def _add_sign(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "sign",
+        "vouch for what the site serves",
+        "leakdrop-review sign /media/stick/leakdrop.json --key ~/keys/Reviewers.key",
+        "Writes the signature beside the manifest. Make the manifest yourself, with a copy of the site's\n"
+        "configuration and keys, or compare its SHA-256 with one that you made.",
+    )
+    verb.add_argument("manifest", metavar="MANIFEST", type=Path, help="what “leakdrop manifest” wrote")
+    verb.add_argument(
+        "--key", metavar="NAME.key", type=Path, required=True, help="the secret key to sign with"
+    )
+    verb.add_argument(
+        "--passphrase-file",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="read the passphrase from a file",
+    )
+    verb.set_defaults(run=lambda args: sign(args.manifest, args.key, tuple(args.passphrase_file)))
 
 
 def _add_verb(verbs: Verbs, name: str, purpose: str, example: str, description: str) -> CommandParser:
