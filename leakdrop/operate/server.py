@@ -10,8 +10,6 @@ import os
 import socket
 import struct
 import sys
-import threading
-import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,7 +21,6 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
-from gunicorn.workers.gthread import ThreadWorker
 
 from leakdrop.config import Config
 from leakdrop.errors import ConfigError
@@ -33,6 +30,7 @@ from leakdrop.intake.operator_text import read_operator_text
 from leakdrop.intake.privacy import ADDED
 from leakdrop.keyring import Keyring, load_keyring
 from leakdrop.operate.manifest import is_up_to_date
+from leakdrop.operate.waiting import WaitingWorker
 from leakdrop.store.drops import Drops, Recovery
 from leakdrop.store.layout import Layout, lock
 
@@ -41,10 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leakdrop")
 
-# Headers come in one packet, even over Tor; who sends them a letter at a time holds a thread.
-HEADER_SECONDS = 30
-# A visitor who is told "too large" must be able to read it, although they are still sending.
-LINGER_SECONDS, LINGER_BYTES = 5.0, 64 * 1024 * 1024
 M_ARENA_MAX = -8  # malloc.h
 
 NOT_HTTP = "\r\n".join(
@@ -83,19 +77,10 @@ class SilentLogger(Logger):
             self.error(describe_fault(error))
 
 
-class PatientWorker(ThreadWorker):
-    """A gthread worker that a silent client cannot hold, and a slow goodbye cannot stop."""
+class PatientWorker(WaitingWorker):
+    """A worker that a silent client cannot hold, and that says nothing of a request when it goes wrong."""
 
     silence_seconds = 0  # no limit
-
-    def init_process(self) -> None:
-        self._waiting: dict[Any, float] = {}  # connections whose headers are not there yet, and until when
-        threading.Thread(target=self._hang_up_on_slow_headers, daemon=True).start()
-        super().init_process()
-
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        self._waiting.pop(conn, None)
-        return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer what is not HTTP. gunicorn's own answer quotes the request, and has none of our headers."""
@@ -104,31 +89,11 @@ class PatientWorker(ThreadWorker):
         with suppress(OSError):
             client.sendall(NOT_HTTP)
 
-    def _hang_up_on_slow_headers(self) -> None:
-        while True:
-            time.sleep(1)
-            for conn, until in tuple(self._waiting.items()):
-                if time.monotonic() > until:
-                    self._waiting.pop(conn, None)
-                    with suppress(OSError):
-                        conn.sock.shutdown(socket.SHUT_RDWR)
-
     def handle(self, conn: Any) -> Any:
-        self._waiting[conn] = time.monotonic() + HEADER_SECONDS
-        try:
-            return self._handle(conn)
-        finally:
-            self._waiting.pop(conn, None)
-
-    def _handle(self, conn: Any) -> Any:
         silence = struct.pack("ll", self.silence_seconds, 0)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, silence)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, silence)
-        result = super().handle(conn)
-        if result is False:
-            # gunicorn would wait for the client's goodbye in the one thread that accepts connections.
-            gunicorn.util.close_graceful(conn.sock, LINGER_SECONDS, LINGER_BYTES)
-        return result
+        return super().handle(conn)
 
 
 class LoneArbiter(Arbiter):

@@ -7,7 +7,17 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("faults.c")
 # Every call by which a file comes, grows, shrinks, becomes durable, or goes.
-CHANGES = ("write", "pwrite", "pwrite64", "fsync", "fdatasync", "ftruncate", "ftruncate64", "rename", "unlink")
+CHANGES = (
+    "write",
+    "pwrite",
+    "pwrite64",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "ftruncate64",
+    "rename",
+    "unlink",
+)
 SYNCS = ("fsync", "fdatasync")
 KILL = "kill"
 

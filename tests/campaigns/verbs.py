@@ -61,7 +61,13 @@ def crash_verb(verb: Verb, folder: Path) -> Row:
     for sentence in wrong[:10]:
         say(f"WRONG: {sentence}")
     say(f"{verb.name}: {number - 1} kills")
-    return (f"`leakdrop {verb.name}`", number - 1, "next to each change of the disk", f"{DROPS} drops", len(wrong))
+    return (
+        f"`leakdrop {verb.name}`",
+        number - 1,
+        "next to each change of the disk",
+        f"{DROPS} drops",
+        len(wrong),
+    )
 
 
 def _run(prefix: tuple[str, ...], words: tuple[object, ...], site: Site) -> int:
@@ -97,7 +103,9 @@ def look(site: Site) -> House:
 def all_drops_open(site: Site, count: int = DROPS) -> list[str]:
     house = look(site)
     wrong = house._check_drops()
-    return wrong if len(house.messages) == count else [*wrong, f"{len(house.messages)} drops open, not {count}"]
+    return (
+        wrong if len(house.messages) == count else [*wrong, f"{len(house.messages)} drops open, not {count}"]
+    )
 
 
 def nothing(_site: Site, _others: Path) -> None:
