@@ -76,14 +76,14 @@ SECRET_REFUSALS = {
 }
 
 
-@pytest.mark.parametrize(("sentence", "text"), PUBLIC_REFUSALS.items(), ids=PUBLIC_REFUSALS)
+@pytest.mark.parametrize(("sentence", "text"), PUBLIC_REFUSALS.items(), ids=range(len(PUBLIC_REFUSALS)))
 def test_what_is_no_public_key_is_refused_with_this_sentence(sentence, text):
     with pytest.raises(KeyFileError) as refusal:
         parse_public_keys(text.encode())
     assert str(refusal.value) == sentence
 
 
-@pytest.mark.parametrize(("sentence", "text"), SECRET_REFUSALS.items(), ids=SECRET_REFUSALS)
+@pytest.mark.parametrize(("sentence", "text"), SECRET_REFUSALS.items(), ids=range(len(SECRET_REFUSALS)))
 def test_what_is_no_secret_key_is_refused_with_this_sentence(sentence, text):
     with pytest.raises(KeyFileError) as refusal:
         parse_secret_key(text.encode())
@@ -104,7 +104,9 @@ def test_a_key_file_of_one_mebibyte_is_read_and_a_byte_more_is_not():
             parse_public_keys(text.encode())
 
 
-@pytest.mark.parametrize("cost", ["0 8192", "1 8191", "11 8192", "1 1073741825", "١ 8192", "1 8192 "])
+@pytest.mark.parametrize(
+    "cost", ["0 8192", "1 8191", "11 8192", "1 1073741825", "١ 8192", "1 8192 "], ids=range(6)
+)
 def test_a_cost_that_could_only_hang_this_machine_is_refused(cost):
     with pytest.raises(KeyFileError, match="argon2id"):
         parse_secret_key(with_field(SECRET, "argon2id", cost).encode())
@@ -145,12 +147,12 @@ def test_the_root_of_another_key_is_refused():
     assert str(refusal.value) == "The key in this file is not the one that its fingerprint names."
 
 
-@pytest.mark.parametrize("name", ["x", "x" * MAX_NAME, "مراجعون"])
+@pytest.mark.parametrize("name", ["x", "x" * MAX_NAME, "مراجعون"], ids=["one", "most", "Urdu"])
 def test_a_name(name):
     assert is_name(name)
 
 
-@pytest.mark.parametrize("name", ["", " x", "x ", "x" * (MAX_NAME + 1), "a\nb"])
+@pytest.mark.parametrize("name", ["", " x", "x ", "x" * (MAX_NAME + 1), "a\nb"], ids=range(5))
 def test_no_name(name):
     assert not is_name(name)
 
