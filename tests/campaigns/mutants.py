@@ -14,10 +14,10 @@ from tests.campaigns.proof import make_parser, report
 
 TITLE = "Mutants of the envelope"
 TEXT = """
-`make mutants` changes one place of `leakdrop/envelope/` at a time, by mutmut, and runs the tests that meet
-it. A mutant is killed when one of them fails, or does not end. Those that live are, nearly all, other spellings
-of the same thing: a default that is spelled out, the inner text of an error that nobody sees, a batch of another
-size.
+`make mutants` changes one place of `leakdrop/envelope/` at a time, by mutmut, and runs the tests that
+meet it. A mutant is killed when one of them fails, or does not end. Those that live are, nearly all,
+other spellings of the same thing: a default that is spelled out, the inner text of an error that nobody
+sees, a batch of another size.
 """
 STATS = Path("mutants/mutmut-cicd-stats.json")
 LEAST = 0.9

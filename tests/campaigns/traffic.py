@@ -2,9 +2,9 @@
 
     python -m tests.campaigns.traffic [--runs N] [--write]
 
-Each kind is visited several times by Firefox, and every byte is counted on its way; "equal to" names an earlier
-kind whose requests and answers have exactly the same sizes, in every run. Replies are visited where the site
-has them.
+Each kind is visited several times by Firefox, and every byte is counted on its way. "Equal to" names an
+earlier kind whose requests and answers have exactly the same sizes, in every run. Replies are visited where
+the site has them.
 """
 
 import statistics
@@ -22,14 +22,15 @@ from tests.visits import MIB, Visitor, noise, read, send, submit_form
 
 TITLE = "Traffic shape"
 TEXT = """
-`make traffic`: Firefox with Tor Browser's settings visits a site, and every byte is counted on the wire between
-them, each kind of visit several times. “Equal to” names an earlier kind with exactly the same sizes of all requests
-and answers. Over Tor less can be seen: connections share circuits, and bytes travel in cells of 514 bytes.
+`make traffic`: Firefox with Tor Browser's settings visits a site, and every byte is counted on the wire
+between them, each kind of visit several times. “Equal to” names an earlier kind with exactly the same sizes of
+all requests and answers. Over Tor less can be seen: connections share circuits, and bytes travel in cells of
+514 bytes. Script and style, which Firefox keeps after the first page, were there already.
 
-What remains visible: that a page was read, or that something was sent; the padded size of what was sent (one of
-448 classes between 256 KiB and 4 GiB, 8.8 bits at most; every message without files is in the smallest); how long
-it took; and, of the form without JavaScript, the exact size of what was typed and chosen, which no page without
-script can hide.
+What remains visible: that a page was read, or that something was sent; the padded size of what was sent (one
+of 448 classes between 256 KiB and 4 GiB, 8.8 bits at most; a message of up to 256 KiB without files is in the
+smallest); how long it took; and, of the form without JavaScript, the size of what was typed and chosen, to the
+byte, which no page without script can hide.
 """
 
 
@@ -102,8 +103,8 @@ def main() -> int:
     head = (
         "a source …",
         "requests",
-        "bytes sent",
-        "bytes received",
+        "bytes up",
+        "bytes down",
         "seconds",
         "same sizes each time",
         "equal to",
