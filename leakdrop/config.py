@@ -31,8 +31,8 @@ class Config:
     largest_plaintext_bytes: int = 63 * 2**26  # its envelope still fits on a FAT32 stick
     disk_reserve_bytes: int = 512 * MIB
     unfinished_bytes: int = 16 * 1024 * MIB
-    threads: int = 64
-    submissions_at_once: int = 48
+    threads: int = 320
+    submissions_at_once: int = 256
     silence_seconds: int = 120
     demo: bool = False
 

@@ -7,6 +7,7 @@ import ctypes
 import datetime
 import logging
 import os
+import resource
 import socket
 import struct
 import sys
@@ -131,7 +132,7 @@ class Server(BaseApplication):
             "worker_class": type("Worker", (PatientWorker,), silence),
             "workers": 1,
             "threads": self._config.threads,
-            "worker_connections": 4 * self._config.threads,
+            "worker_connections": min(4 * self._config.threads, raise_file_limit() // 2),
             "timeout": 300,
             "graceful_timeout": 10,
             "keepalive": 30,
@@ -171,6 +172,14 @@ def serve(config: Config, bind: str | None = None) -> None:
         # It would read four times as far ahead as the forms do, and copy the rest each time.
         gunicorn.http.unreader.SocketUnreader.max_body_chunk = READ
         Server(config, keyring).run()
+
+
+def raise_file_limit() -> int:
+    """How many files and connections this process may have open: as many as it can, up to 64 Ki."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return files
 
 
 def share_one_heap() -> None:
