@@ -63,7 +63,7 @@ traffic: $(READY) $(STATIC) ## what a network observer sees of kinds of visit
 build: $(READY) ## a release of the last commit, with its lists of parts, into dist/
 	$(BIN)/python -m release build
 
-verify-release: $(READY) ## builds the last commit twice more, and compares with dist/
+verify-release: $(READY) ## builds the last commit once more, and compares with dist/
 	$(BIN)/python -m release verify
 
 # Both fail if the services that know of weaknesses do not answer: silence is no clean bill.

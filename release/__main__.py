@@ -1,10 +1,10 @@
 """Builds a release, byte for byte the same for everybody: docs/release.md.
 
     python -m release build     wheel, source archive, lists of parts and SHA256SUMS, into dist/
-    python -m release verify    the same once more, twice, in other folders: compares all with dist/
+    python -m release verify    the same once more, in another folder: compares all with dist/
 
-What is built is the last commit, never the work tree. Its time is that of the commit; the tools are those of the
-lock files.
+What is built is the last commit, never the work tree. Its time is that of the commit; the tools are those of
+the lock files.
 """
 
 import hashlib
@@ -29,6 +29,8 @@ def main() -> int:
         print((TOP / "dist" / SUMS).read_text(), end="")  # noqa: T201 - what the command is for
         return 0
     if verb == ["verify"]:
+        if not (TOP / "dist").is_dir():
+            build(TOP / "dist")
         differences = verify(TOP / "dist")
         for difference in differences:
             print(difference)  # noqa: T201 - what the command is for
@@ -39,6 +41,7 @@ def main() -> int:
 
 def build(target: Path) -> None:
     """Everything that a release is made of, from the last commit, into a new folder."""
+    target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="leakdrop-release-") as scratch:
         source = check_out(Path(scratch) / "leakdrop")
         run([BIN / "node", "leakdrop/intake/browser/build.js"], source)
@@ -100,16 +103,13 @@ def settle(document: str) -> str:
 
 
 def verify(released: Path) -> list[str]:
-    """Build twice, and name what differs between the two, or from what was released."""
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory(dir=one) as other:
-        builds = [Path(one) / "dist", Path(other) / "elsewhere" / "dist"]
-        for target in builds:
-            target.mkdir(parents=True)
-            build(target)
-        if released.is_dir():
-            builds.append(released)
-        names = sorted({path.name for target in builds for path in target.iterdir()})
-        return [f"{name} differs" for name in names if len({read(target / name) for target in builds}) != 1]
+    """Build once more, elsewhere, and name what differs from what was released."""
+    with tempfile.TemporaryDirectory() as folder:
+        again = Path(folder) / "again"
+        again.mkdir()
+        build(again)
+        names = sorted({path.name for target in (again, released) for path in target.iterdir()})
+        return [f"{name} differs" for name in names if read(again / name) != read(released / name)]
 
 
 def read(path: Path) -> bytes | None:
