@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup static run test long debian check lint vectors bench review-bundle lock wheel clean
+.PHONY: help setup static run test long debian check lint vectors bench review-bundle lock wheel clean mutants traffic build verify-release audit
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -55,7 +55,24 @@ vectors: $(READY) ## make the test vectors anew
 	$(BIN)/python tests/vectors/make.py
 
 bench: $(READY) $(STATIC) ## speed and memory, as ratios within one run
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench --write
+
+mutants: $(READY) ## changes the envelope's code in 1,500 places: tests must fail of 90 in 100
+	$(BIN)/python -m tests.campaigns.mutants --write
+
+traffic: $(READY) $(STATIC) ## what a network observer sees of kinds of visit
+	$(BIN)/python -m tests.campaigns.traffic --write
+
+build: $(READY) ## a release of the last commit, with its lists of parts, into dist/
+	$(BIN)/python -m release build
+
+verify-release: $(READY) ## builds the last commit once more, and compares with dist/
+	$(BIN)/python -m release verify
+
+# Both fail if the services that know of weaknesses do not answer: silence is no clean bill.
+audit: $(READY) ## known weaknesses of all that is locked; asks PyPI's and npm's services
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
+	$(WITH_NODE) npm audit
 
 review-bundle: $(READY) ## the package for the reviewers' laptop, of the commit that is checked out, in dist/
 	@$(BIN)/python laptop/build.py
