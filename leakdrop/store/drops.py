@@ -172,10 +172,14 @@ class Drops:
         return self.adopt(incoming.path, incoming.written)
 
     def adopt(self, path: Path, size: int) -> Drop:
-        """Make a durable file of `size` bytes a drop, under a new name."""
+        """Make a durable file of `size` bytes a drop, under a new name. Raises OSError; then it is none."""
         drop = Drop(secrets.token_hex(NAME_BYTES), size, this_week())
         path.rename(self.layout.drop(drop.name))
-        sync_folder(self.layout.drops)
+        try:
+            sync_folder(self.layout.drops)
+        except OSError:
+            self.layout.drop(drop.name).rename(path)
+            raise
         # The file is the truth: a database that is locked or full costs the row, which `recover` writes.
         with suppress(DatabaseError):
             self._list([drop])
@@ -237,7 +241,8 @@ class Drops:
                 for name, entry in unlisted.items()
                 if is_envelope(entry)
             ]
-            everything = {path.name for path in self.layout.drops.iterdir()}
+            with os.scandir(self.layout.drops) as entries:
+                everything = {entry.name for entry in entries}
         except OSError as error:
             raise StoreError(f"The data folder {self.layout.root}: {error.strerror}.") from None
         self._list(found)

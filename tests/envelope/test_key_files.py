@@ -123,6 +123,8 @@ def test_what_closes_a_root_opens_it_again():
     assert CLOSED.name == "alice"
     assert CLOSED.fingerprint == label_key_pair("alice").public.fingerprint
     again = close_root(ROOT, "alice", "a passphrase", **CHEAP)
+    assert (again.name, again.fingerprint) == (CLOSED.name, CLOSED.fingerprint)
+    assert open_root(again, "a passphrase") == ROOT
     assert again.salt != CLOSED.salt
     assert again.boxed != CLOSED.boxed
 
