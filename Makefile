@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup static run test long check lint vectors bench review-bundle lock clean
+.PHONY: help setup static run test long debian check lint vectors bench review-bundle lock wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -39,6 +39,9 @@ long: $(READY) $(STATIC) ## tests with large files: 1 GiB by other tus clients, 
 	LEAKDROP_LONG=1 $(BIN)/python -m pytest --timeout=3000 tests/intake/test_tus_clients.py \
 		tests/system/test_tor.py tests/review/viewer/test_bytes.py -k "other_authors or page_sealed or large_recording"
 
+debian: wheel ## the operator's guide, the Dockerfile's steps and the units, in plain Debian roots; as root
+	LEAKDROP_DEBIAN=1 $(BIN)/python -m pytest --timeout=3000 tests/system/test_debian.py tests/system/test_guide.py
+
 lint: $(READY) ## format, style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -59,8 +62,15 @@ review-bundle: $(READY) ## the package for the reviewers' laptop, of the commit 
 
 lock: $(READY) ## the lock files, from pyproject.toml and package.json
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
-		--extra server --extra review --extra dev pyproject.toml -o requirements.lock
+		--extra server --extra scale --extra review --extra dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		--extra server --constraint requirements.lock pyproject.toml -o requirements-server.lock
 	$(WITH_NODE) npm install --silent --ignore-scripts --package-lock-only
+
+wheel: $(READY) $(STATIC) ## what an operator installs, into dist/: the wheel, and the lock file of what it needs
+	rm -rf dist
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	cp requirements-server.lock dist/
 
 clean: ## removes what the targets made
 	rm -rf .venv node_modules demo build dist leakdrop/intake/static

@@ -4,6 +4,7 @@
 silently switch a protection off.
 """
 
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,21 +24,47 @@ class Config:
     organisation: str
     keys_dir: Path
     data_dir: Path
+    database_url: str = ""  # PostgreSQL; empty is SQLite in data_dir
+    object_store_url: str = ""  # S3-compatible; empty is a folder in data_dir
+    object_store_bucket: str = ""
+    object_store_region: str = "us-east-1"
+    object_store_key: str = ""
+    object_store_secret: str = ""
     bind: str = "127.0.0.1:8000"
     kinds: tuple[str, ...] = ("WRAP training", "Other Prevent training", "Something else")
     safety_text: Path | None = None  # Markdown; None is the text that leakdrop ships
     no_script_sealing: bool = True
+    no_script_replies: bool = False
+    reply_weeks: int = 8
     largest_plaintext_bytes: int = 63 * 2**26  # its envelope still fits on a FAT32 stick
     disk_reserve_bytes: int = 512 * MIB
     unfinished_bytes: int = 16 * 1024 * MIB
     threads: int = 64
     submissions_at_once: int = 48
     silence_seconds: int = 120
+    onion_address: str = ""
+    socket_group: str = ""  # who may connect to the unix socket, beside this user
+    requests_per_circuit: str = "1200 per minute"
+    requests_in_all: str = "30000 per minute"
+    submissions_per_circuit: str = "60 per hour"
+    submissions_in_all: str = "3000 per hour"
+    replies_per_circuit: str = "30 per minute"
+    replies_in_all: str = "120 per minute"
+    at_once_per_circuit: int = 8
+    limits_storage: str = "memory://"
+    keep_acknowledged_weeks: int = 4
+    keep_at_most_weeks: int = 26
+    leave_within_days: int = 7
     demo: bool = False
 
     @property
     def largest_envelope_bytes(self) -> int:
         return envelope_length(MAX_STANZAS, self.largest_plaintext_bytes)
+
+    @property
+    def answers_at_once(self) -> int:
+        """How many answers with replies go out at once: half of the threads that no submission takes."""
+        return max((self.threads - self.submissions_at_once) // 2, 1)
 
 
 # Each key's type, and what its values are called when one is wrong.
@@ -49,7 +76,31 @@ _BOUNDS = {
     "threads": (2, 1024),
     "submissions_at_once": (1, 1023),
     "silence_seconds": (1, 3600),
+    "reply_weeks": (1, 520),
+    "at_once_per_circuit": (1, 1023),
+    "keep_acknowledged_weeks": (0, 520),
+    "keep_at_most_weeks": (1, 520),
+    "leave_within_days": (0, 28),
 }
+_MAY_BE_EMPTY = frozenset(
+    {
+        "safety_text",
+        "database_url",
+        "object_store_url",
+        "object_store_bucket",
+        "object_store_key",
+        "object_store_secret",
+        "onion_address",
+        "socket_group",
+        "requests_per_circuit",
+        "requests_in_all",
+        "submissions_per_circuit",
+        "submissions_in_all",
+        "replies_per_circuit",
+        "replies_in_all",
+    }
+)
+ONION_ADDRESS = re.compile(r"[a-z2-7]{56}\.onion")
 
 
 def load_config(path: Path) -> Config:
@@ -82,7 +133,29 @@ def parse_config(table: dict[str, Any], folder: Path) -> Config:
     config = Config(**values)
     if config.submissions_at_once >= config.threads:
         raise ConfigError("submissions_at_once must be less than threads, or pages could not be served.")
+    _check_shared_places(config)
+    if config.onion_address and not ONION_ADDRESS.fullmatch(config.onion_address):
+        raise ConfigError("the value of “onion_address” must be 56 letters and digits, and “.onion”.")
+    if config.keep_acknowledged_weeks > config.keep_at_most_weeks:
+        raise ConfigError("keep_acknowledged_weeks must not be more than keep_at_most_weeks.")
     return config
+
+
+def _check_shared_places(config: Config) -> None:
+    """Raises ConfigError if what several machines share is half told. Names no value: some are secret."""
+    named = {
+        "object_store_url": config.object_store_url,
+        "object_store_bucket": config.object_store_bucket,
+        "object_store_key": config.object_store_key,
+        "object_store_secret": config.object_store_secret,
+    }
+    missing = [key for key, value in named.items() if not value]
+    if missing and len(missing) < len(named):
+        raise ConfigError(f"the key “{missing[0]}” is missing: an object store needs all of them.")
+    if not missing and not config.database_url:
+        raise ConfigError("an object store needs a database that is shared, too: set “database_url”.")
+    if not missing and not config.object_store_url.startswith(("https://", "http://")):
+        raise ConfigError("the value of “object_store_url” must begin with https:// (or http://).")
 
 
 def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
@@ -92,7 +165,7 @@ def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
         return None
     is_path = kind in (Path, Path | None)
     expected = str if is_path else kind
-    if type(value) is not expected or value == "":
+    if type(value) is not expected or (value == "" and key not in _MAY_BE_EMPTY):
         raise ConfigError(f"the value of “{key}” must be {_WHAT[expected]}.")
     if is_path:
         return folder / str(value)

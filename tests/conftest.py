@@ -10,6 +10,7 @@ import pytest
 from leakdrop.envelope.keys import KeyPair
 from tests.keys import label_key_pair, public_key_file
 from tests.media import Recordings, make_recordings
+from tests.services import Ceph, PostgreSQL, find_postgresql, start_ceph, start_postgresql, start_redis
 from tests.site import Site, make_test_site
 
 INSTALL = {
@@ -18,12 +19,27 @@ INSTALL = {
     "mat2": "mat2 bubblewrap",
     "espeak-ng": "espeak-ng",
     "exiftool": "libimage-exiftool-perl",
+    "heif-enc": "libheif-examples",
     "mpv": "mpv",
     "strace": "strace",
     "unshare": "util-linux",
     "firefox-esr": "firefox-esr",
     "tor": "tor",
+    "postgres": "postgresql",
+    "redis-server": "redis-server",
+    "radosgw": "radosgw",
+    "ceph-mon": "ceph-mon",
+    "ceph-osd": "ceph-osd",
+    "mmdebstrap": "mmdebstrap",
+    "systemd-analyze": "systemd",
+    "systemd-socket-activate": "systemd",
 }
+
+
+# `make debian`: builds whole Debian roots.
+collect_ignore = (
+    [] if os.environ.get("LEAKDROP_DEBIAN") else ["system/test_debian.py", "system/test_guide.py"]
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,10 +49,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         programs = [program for mark in item.iter_markers("needs") for program in mark.args]
-        missing = [program for program in programs if not shutil.which(program)]
+        missing = [program for program in programs if not is_there(program)]
         if missing:
             packages = " ".join(INSTALL[program] for program in missing)
             item.add_marker(pytest.mark.skip(reason=f"to run it: apt-get install {packages}"))
+
+
+def is_there(program: str) -> bool:
+    return find_postgresql() is not None if program == "postgres" else shutil.which(program) is not None
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -66,7 +86,8 @@ def start_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
 @pytest.fixture(scope="session")
 def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = make_test_site(tmp_path_factory.mktemp("shared") / "site", [public_key_file("alice")])
+    folder = tmp_path_factory.mktemp("shared") / "site"
+    site = make_test_site(folder, [public_key_file("alice")], replies_in_all="")
     site.start()
     yield site
     site.stop()
@@ -90,3 +111,22 @@ def alice() -> KeyPair:
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
     """Real files, as a source's phone would make them."""
     return make_recordings(tmp_path_factory.mktemp("recordings"))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    with start_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Redis server."""
+    with start_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[Ceph]:
+    with start_ceph() as store:
+        yield store

@@ -67,6 +67,7 @@ class Site:
     port: int
     prefix: tuple[str, ...] = ()  # a program that watches the server
     process: subprocess.Popen | None = None
+    socket_path: Path | None = None  # where it listens instead of at the port
     log: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,6 +126,10 @@ class Site:
         """Status, body and headers of an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
+            if self.socket_path:
+                connection.sock = socket.socket(socket.AF_UNIX)
+                connection.sock.settimeout(PATIENCE)
+                connection.sock.connect(str(self.socket_path))
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             return response.status, response.read(), dict(response.getheaders())
@@ -182,6 +187,8 @@ def make_test_site(folder: Path, keys: list[PublicKeyFile], **config: object) ->
         "disk_reserve_bytes": 0,
         **config,
     }
+    if str(settings["bind"]).startswith("unix:"):
+        site.socket_path = Path(str(settings["bind"]).removeprefix("unix:"))
     site.config.write_text("".join(f"{key} = {toml(value)}\n" for key, value in settings.items()))
     return site
 

@@ -203,6 +203,8 @@ class PrivateTorNetwork:
         options[client] = "SocksPort 127.0.0.1:auto\n"
         with ThreadPoolExecutor() as pool:
             common = "".join(pool.map(make_authority, self._authorities, dir_addresses, range(5000, 6000)))
+        # What any tor needs that is to be part of this network.
+        self.options = f"TestingTorNetwork 1\nOutboundBindAddress 127.0.0.1\nCircuitBuildTimeout 10\n{common}"
         common += f"__OwningControllerProcess {os.getpid()}\n"  # no node outlives a test run that is killed
         for node in self.nodes.values():
             node.torrc.write_text(EVERY_NODE.format(node=node) + common + options[node])

@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response
+from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 
 from leakdrop.config import Config
-from leakdrop.intake.limits import Slots
+from leakdrop.errors import StoreError
+from leakdrop.intake.limits import Slots, make_limiter, refusal_of
 from leakdrop.intake.noscript import Desk
 from leakdrop.intake.pages import Pages
 from leakdrop.intake.privacy import keep_little
 from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.intake.replies import Hatch
 from leakdrop.intake.uploads import Dock
 from leakdrop.intake.views import Site, answer_refusal, site, today
 from leakdrop.keyring import Keyring
-from leakdrop.store.drops import Drops
-from leakdrop.store.uploads import Uploads
+from leakdrop.store.places import DropPlace
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -27,23 +29,34 @@ BY_STATUS = {404: Refusal.NOT_FOUND, 405: Refusal.WRONG_METHOD}
 log = logging.getLogger("leakdrop")
 
 
-def create_app(config: Config, keyring: Keyring, drops: Drops) -> "WSGIApplication":
+def create_app(config: Config, keyring: Keyring, drops: DropPlace) -> "WSGIApplication":
     """The site. A template that is wrong stops it here, not a visitor later."""
     app = Flask("leakdrop", static_folder=None)
+    make_limiter(app, config)
     pages = Pages(config, keyring)
     pages.find("/", today())
-    uploads = Uploads(drops, config.unfinished_bytes)
+    uploads = drops.uploads(config.unfinished_bytes)
     uploads.recover(today())
+    replies = drops.replies(config.reply_weeks)
+    replies.recover(today())
     app.extensions["leakdrop"] = Site(
         keyring,
         pages,
-        Slots(config.submissions_at_once),
+        config.onion_address,
+        Slots(config.submissions_at_once, config.at_once_per_circuit),
         Desk(drops, keyring.key_ids, config.largest_plaintext_bytes, config.no_script_sealing),
         Dock(uploads, keyring.key_ids, config.largest_plaintext_bytes),
+        Hatch(
+            replies,
+            Slots(config.answers_at_once, config.at_once_per_circuit, Refusal.ASKED_OFTEN),
+            config.no_script_replies,
+        ),
     )
     app.register_blueprint(site)
     app.register_error_handler(Refused, refuse)
+    app.register_error_handler(RateLimitExceeded, refuse_too_many)
     app.register_error_handler(HTTPException, refuse_http)
+    app.register_error_handler(StoreError, refuse_for_now)
     app.register_error_handler(Exception, fault)
     return keep_little(app.wsgi_app)
 
@@ -52,8 +65,18 @@ def refuse(error: Refused) -> Response:
     return answer_refusal(error.refusal, error.status)
 
 
+def refuse_too_many(error: RateLimitExceeded) -> Response:
+    return answer_refusal(refusal_of(error))
+
+
 def refuse_http(error: HTTPException) -> Response:
     return answer_refusal(BY_STATUS.get(error.code or 0, Refusal.BAD_FORM))
+
+
+def refuse_for_now(error: StoreError) -> Response:
+    """What several machines share cannot be reached: it may be again in some minutes."""
+    log.error("%s", error)
+    return answer_refusal(Refusal.AWAY)
 
 
 def fault(error: Exception) -> Response:

@@ -21,16 +21,22 @@ from leakdrop.config import Config
 from leakdrop.envelope.index import encode_base64url
 from leakdrop.envelope.keyfile import PublicKeyFile, encode_public_key
 from leakdrop.errors import ConfigError
+from leakdrop.intake.noscript_replies import Opened
 from leakdrop.intake.operator_text import read_operator_text
 from leakdrop.intake.refusals import Refusal
 from leakdrop.keyring import Keyring
+from leakdrop.terminal import human_size
 
 _HERE = Path(__file__).parent
 HTML = "text/html; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 CSS = "text/css; charset=utf-8"
 SCRIPT = "text/javascript; charset=utf-8"
-UPLOADS = "/uploads"
+UPLOADS, REPLIES = "/uploads", "/replies"
+# What `make setup` builds: / loads style.css and app.js, /replies loads style.css and replies.js.
+STATIC = {"style.css": CSS, "app.js": SCRIPT, "replies.js": SCRIPT}
+# What differs from one visitor to another has lengths that are multiples of this.
+PADDED = 65_536
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -42,6 +48,7 @@ class Page:
     media_type: str = HTML
     status: int = 200
     cache: str = "no-store"
+    packs: bool = True
 
     @cached_property
     def packed(self) -> bytes:
@@ -70,12 +77,10 @@ class Pages:
         self._config = config
         self._keyring = keyring
         self._safety = read_operator_text(config.safety_text)
-        style, script = load_static("style.css"), load_static("app.js")
-        self._style_path = name_by_hash("style.css", style)
-        self._script_path = name_by_hash("app.js", script)
+        files = {name: load_static(name) for name in STATIC}
+        self._paths = {name: name_by_hash(name, content) for name, content in files.items()}
         self._static = {
-            self._style_path: Page(style, CSS, cache=FOREVER),
-            self._script_path: Page(script, SCRIPT, cache=FOREVER),
+            self._paths[name]: Page(content, STATIC[name], cache=FOREVER) for name, content in files.items()
         }
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
@@ -94,9 +99,18 @@ class Pages:
         self._bring_up_to(today)
         return self._pages.get(path)
 
-    def arrived(self, today: datetime.date) -> Page:
+    def deleted(self, today: datetime.date) -> Page:
         self._bring_up_to(today)
-        return self._pages["arrived"]
+        return self._pages["deleted"]
+
+    def arrived(self, words: tuple[str, ...]) -> Page:
+        """That it has arrived, and the words of its receipt, which stand on no other page."""
+        return self._padded("arrived.html", words=words)
+
+    def opened(self, opened: Opened) -> Page:
+        """Replies that were opened on the server, or why not."""
+        status = 400 if opened.problem else 200
+        return self._padded("replies_opened.html", status, opened=opened, human_size=human_size)
 
     def refusal(self, refusal: Refusal, today: datetime.date) -> Page:
         self._bring_up_to(today)
@@ -114,7 +128,14 @@ class Pages:
     def _render(self, keys: tuple[PublicKeyFile, ...]) -> dict[str, Page]:
         texts = [encode_public_key(key) for key in keys]
         return {
-            "/": self._page("home.html", keys=keys, uploads=UPLOADS, encode_base64url=encode_base64url),
+            "/": self._page(
+                "home.html",
+                script_path=self._paths["app.js"],
+                keys=keys,
+                uploads=UPLOADS,
+                encode_base64url=encode_base64url,
+            ),
+            REPLIES: self._page("replies.html", script_path=self._paths["replies.js"], replies=REPLIES),
             "/safety": self._page("safety.html", text=self._safety),
             "/key": self._page("key.html", keys=keys, groups_of_four=groups_of_four),
             "/key/all.pub": Page("".join(texts).encode(), TEXT),
@@ -122,16 +143,21 @@ class Pages:
                 f"/key/{key.name}.pub": Page(text.encode(), TEXT)
                 for key, text in zip(keys, texts, strict=True)
             },
-            "arrived": self._page("arrived.html"),
+            "deleted": self._page("replies_deleted.html"),
             **self._static,
         }
 
     def _render_refusals(self) -> dict[Refusal, Page]:
         return {refusal: self._page("refusal.html", refusal.status, refusal=refusal) for refusal in Refusal}
 
+    def _padded(self, template: str, status: int = 200, **values: object) -> Page:
+        """A page for one visitor. Compressed, its length would tell what stands in it."""
+        body = self._page(template, status, **values).body
+        return Page(body + b" " * (-len(body) % PADDED), status=status, packs=False)
+
     def _page(self, template: str, status: int = 200, **values: object) -> Page:
         text = self._templates.get_template(template).render(
-            config=self._config, style_path=self._style_path, script_path=self._script_path, **values
+            config=self._config, style_path=self._paths["style.css"], **values
         )
         return Page(text.encode(), status=status)
 

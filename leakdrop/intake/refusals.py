@@ -22,6 +22,18 @@ class Refusal(Enum):
         "The form did not arrive whole",
         f"What arrived was not put together as a form. {_NOTHING_KEPT} Go back and send it again.",
     )
+    BAD_QUESTION = (
+        400,
+        "Not a question for replies",
+        "What was sent does not name a token, or a reply, as the page “Replies” does. "
+        "Open that page again and enter your words.",
+    )
+    WORDS_NOT_TAKEN = (
+        403,
+        "Words are not taken here",
+        "This site opens replies on your own device only, and for that JavaScript must be on. "
+        "Your words were not looked at. Switch to “Safer”, and open the page “Replies” again.",
+    )
     UNKNOWN_FIELD = (
         400,
         "Unknown field",
@@ -84,12 +96,40 @@ class Refusal(Enum):
         "Sent from another site",
         f"This was sent by a page of another site, not by ours. {_NOTHING_KEPT} Open this site yourself.",
     )
+    GATEWAY = (
+        403,
+        "You are not safe here",
+        "You came here through somebody else's server, and not by Tor alone. It can see who you are and all "
+        "that you do here. Nothing can be sent this way. Close this page. Get Tor Browser from "
+        "torproject.org, and open our onion address in it. Take that address from our own web site, and from "
+        "nowhere else.",
+    )
+    FOREIGN_HOST = (
+        421,
+        "This is not our address",
+        "You asked for this site under a name that is not ours, so somebody else's server may stand between "
+        "you and us. It can see who you are and all that you do here. Nothing can be sent this way. "
+        "Close this page. Get Tor Browser from torproject.org, and open our onion address in it.",
+    )
     NOT_FOUND = (404, "No such page", "There is no page at this address.")
     WRONG_METHOD = (405, "Not possible", "This address does not take that kind of request.")
+    TOO_OFTEN = (
+        429,
+        "Too many at once",
+        f"Too much came from your connection in a short time. {_NOTHING_KEPT} Wait ten minutes, or choose "
+        "“New Tor circuit for this site” in Tor Browser's menu. Then go back and send again.",
+    )
     BUSY = (
         503,
         "Too busy",
-        f"Many people are sending at this moment. {_NOTHING_KEPT} Wait ten minutes, go back and send again.",
+        f"Many people are sending at this moment. {_NOTHING_KEPT} Wait ten minutes, go back and send again. "
+        "Your turn will come: keep what you have, and keep trying.",
+    )
+    ASKED_OFTEN = (
+        503,
+        "Too many questions",
+        "Many people are asking for replies at this moment. Nothing of yours is lost. "
+        "Wait ten minutes and ask again.",
     )
     FULL = (
         507,
@@ -100,6 +140,12 @@ class Refusal(Enum):
         503,
         "Closed for now",
         f"Our keys are too old, so nothing can be sealed to them. {_NOTHING_KEPT} Come back in a few days.",
+    )
+    AWAY = (
+        503,
+        "Not possible for now",
+        "A part of this site cannot be reached at the moment. "
+        "You were not told that it arrived, so take it that it did not. Try again in an hour.",
     )
     FAULT = (
         500,
@@ -112,6 +158,11 @@ class Refusal(Enum):
         self.status = status
         self.title = title
         self.text = text
+
+    @property
+    def is_about_here(self) -> bool:
+        """Whether the visitor may stay: nobody is to go on at an address that is not ours."""
+        return self not in (Refusal.GATEWAY, Refusal.FOREIGN_HOST)
 
 
 class Refused(LeakdropError):

@@ -12,7 +12,8 @@ from leakdrop.envelope.header import MAX_HEADER, MAX_STANZAS, envelope_length, h
 from leakdrop.errors import EnvelopeError, NoRoomError
 from leakdrop.intake.bodies import Stream, check_head, read_body
 from leakdrop.intake.refusals import Refusal, Refused
-from leakdrop.store.uploads import OffsetError, TakenOverError, UnknownUploadError, Upload, Uploads, Writing
+from leakdrop.store.places import UploadPlace, Writing
+from leakdrop.store.uploads import OffsetError, TakenOverError, UnknownUploadError, Upload
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,termination,expiration"
@@ -24,7 +25,7 @@ MEDIA_TYPE = "application/offset+octet-stream"
 class Dock:
     """What an upload meets: where it goes, which keys it may name, how long an envelope may be in bytes."""
 
-    uploads: Uploads
+    uploads: UploadPlace
     key_ids: frozenset[bytes]
     largest_plaintext: int
 

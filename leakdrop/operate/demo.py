@@ -7,7 +7,7 @@ from pathlib import Path
 from leakdrop.config import load_config
 from leakdrop.envelope.keyfile import PublicKeyFile, close_root, encode_public_key, encode_secret_key
 from leakdrop.envelope.keys import ROOT, derive_key_pair
-from leakdrop.operate.init import make_site
+from leakdrop.operate.init import Wishes, make_site
 from leakdrop.operate.server import serve
 from leakdrop.terminal import run_command, say
 
@@ -33,6 +33,12 @@ leakdrop's demonstration: {address}
    .venv/bin/leakdrop-review read demo/stick {key}
    .venv/bin/leakdrop-review extract demo/stick -o demo/opened --here {key}
 
+4. Answer it (if there are several, name one with --name) and bring the answer in; then read it at
+   {address}replies with the twelve words that you got when you sent:
+
+   .venv/bin/leakdrop-review reply demo/stick --received {key}
+   .venv/bin/leakdrop import demo/stick --config demo/config.toml
+
 Ctrl-C ends it; `rm -r demo` forgets it.
 """
 
@@ -43,7 +49,7 @@ def main() -> int:
 
 def run() -> None:
     if not (FOLDER / "config.toml").exists():
-        make_site(FOLDER, "Demo organisation", [make_key(FOLDER / "reviewers")], demo=True)
+        make_site(FOLDER, Wishes("Demo organisation", demo=True), [make_key(FOLDER / "reviewers")])
     config = load_config(FOLDER / "config.toml")
     say(WHAT_TO_TRY.format(address=f"http://{config.bind}/", key=KEY))
     serve(config)

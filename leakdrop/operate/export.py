@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from leakdrop.bundle import (
@@ -22,8 +23,9 @@ from leakdrop.bundle import (
     parse_bundle,
 )
 from leakdrop.errors import BundleError, LeakdropError, NoRoomError
-from leakdrop.store.drops import Drop, Drops
+from leakdrop.store.drops import Drop
 from leakdrop.store.layout import ENVELOPE, free_bytes, is_full
+from leakdrop.store.places import DropPlace
 
 READ = 1024 * 1024
 # For bundle.json and the folder itself.
@@ -48,7 +50,7 @@ def _in_silence(_total: int) -> AbstractContextManager[Tell]:
 
 
 def export(
-    drops: Drops,
+    drops: DropPlace,
     folder: Path,
     progress: Callable[[int], AbstractContextManager[Tell]] = _in_silence,
     *,
@@ -73,7 +75,7 @@ def export(
     folder.mkdir(exist_ok=True)
     _remove_partials(folder)
     with progress(sum(drop.size for drop in missing)) as tell:
-        copied = [_copy(drop, drops.path(drop), folder, tell) for drop in missing]
+        copied = [_copy(drop, drops, folder, tell) for drop in missing]
     entries = listed | {entry.name: entry for entry in [*present, *copied]}
     if copied or entries != listed or not (folder / LIST_NAME).exists():
         _write_bundle(folder, entries.values())
@@ -96,7 +98,7 @@ def _read_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{folder / LIST_NAME}: {error} Export into an empty folder instead.") from None
 
 
-def _find(drop: Drop, drops: Drops, folder: Path, entry: BundleEntry | None) -> BundleEntry | None:
+def _find(drop: Drop, drops: DropPlace, folder: Path, entry: BundleEntry | None) -> BundleEntry | None:
     """The entry of a drop that lies in the folder whole.
 
     A file that is not listed is one that an export was broken off after: it is compared.
@@ -107,7 +109,8 @@ def _find(drop: Drop, drops: Drops, folder: Path, entry: BundleEntry | None) -> 
     if entry and entry.size == drop.size:
         return entry
     sha256 = _hash(path)
-    same = sha256 == _hash(drops.path(drop))
+    with drops.open(drop) as file:
+        same = sha256 == hashlib.file_digest(file, "sha256").hexdigest()
     return BundleEntry(path.name, drop.size, sha256, drop.week) if same else None
 
 
@@ -132,12 +135,13 @@ def _remove_partials(folder: Path) -> None:
         path.unlink()
 
 
-def _copy(drop: Drop, source: Path, folder: Path, tell: Tell) -> BundleEntry:
+def _copy(drop: Drop, drops: DropPlace, folder: Path, tell: Tell) -> BundleEntry:
     """Copy one drop, read it back and compare. Raises NoRoomError or BundleError; then it is not there."""
     path = folder / _name(drop)
     partial = folder / f".{path.name}{PARTIAL}"
     try:
-        sha256 = _write(source, partial, tell)
+        with drops.open(drop) as source:
+            sha256 = _write(source, partial, tell)
         if _hash(partial) != sha256:
             raise BundleError(f"{folder} gave back other bytes than were written: use another stick.")
         partial.rename(path)
@@ -153,10 +157,10 @@ def _copy(drop: Drop, source: Path, folder: Path, tell: Tell) -> BundleEntry:
     return BundleEntry(path.name, drop.size, sha256, drop.week)
 
 
-def _write(source: Path, target: Path, tell: Tell) -> str:
-    """Copy a file durably, and return its SHA-256 in hex."""
+def _write(reader: BufferedReader, target: Path, tell: Tell) -> str:
+    """Write what a reader gives durably, and return its SHA-256 in hex."""
     sha256 = hashlib.sha256()
-    with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
+    with target.open("xb", buffering=0) as writer:
         while piece := reader.read(READ):
             sha256.update(piece)
             rest = memoryview(piece)

@@ -3,20 +3,26 @@
 One process: SQLite and the files have one writer. Threads: a submission holds one for as long as it takes.
 """
 
+import ctypes
 import datetime
+import grp
 import logging
 import os
+import resource
 import socket
 import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gunicorn.http.unreader
 import gunicorn.http.wsgi
+import gunicorn.systemd
 import gunicorn.util
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -28,11 +34,13 @@ from leakdrop.config import Config
 from leakdrop.errors import ConfigError
 from leakdrop.intake.app import create_app, describe_fault
 from leakdrop.intake.bodies import READ
+from leakdrop.intake.limits import check_limits
 from leakdrop.intake.operator_text import read_operator_text
 from leakdrop.intake.privacy import ADDED
 from leakdrop.keyring import Keyring, load_keyring
-from leakdrop.store.drops import Drops, Recovery
+from leakdrop.store.drops import Recovery
 from leakdrop.store.layout import Layout, lock
+from leakdrop.store.places import open_drops
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -41,9 +49,12 @@ log = logging.getLogger("leakdrop")
 
 # Headers come in one packet, even over Tor; who sends them a letter at a time holds a thread.
 HEADER_SECONDS = 30
+UNIX = "unix:"
+FIRST_INHERITED = 3  # sd_listen_fds(3): the first socket that systemd hands over
+NOT_DUMPABLE = (4, 0, 0, 0, 0)  # prctl(PR_SET_DUMPABLE, 0)
 # A visitor who is told "too large" must be able to read it, although they are still sending.
 LINGER_SECONDS, LINGER_BYTES = 5.0, 64 * 1024 * 1024
-
+M_ARENA_MAX = -8  # malloc.h
 
 NOT_HTTP = "\r\n".join(
     (
@@ -93,6 +104,10 @@ class PatientWorker(ThreadWorker):
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         self._waiting.pop(conn, None)
+        # Tor names the circuit at the start of a connection; gunicorn forgets it after the first request.
+        if req.proxy_protocol_info:
+            conn.circuit = req.proxy_protocol_info
+        req.proxy_protocol_info = getattr(conn, "circuit", None)
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
@@ -153,6 +168,7 @@ class Server(BaseApplication):
         LoneArbiter(self).run()
 
     def __init__(self, config: Config, keyring: Keyring) -> None:
+        self._is_unix = is_unix(config.bind)
         self._config = config
         self._keyring = keyring
         super().__init__()
@@ -174,13 +190,16 @@ class Server(BaseApplication):
             "logger_class": SilentLogger,
             "control_socket_disable": True,
             "umask": 0o077,
+            # Over TCP anybody could claim to be any circuit.
+            "proxy_protocol": "v1" if self._is_unix else "off",
+            "when_ready": let_in(self._config),
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
 
     def load(self) -> "WSGIApplication":
         """Runs in the worker, also after one that died: what it left is made whole first."""
-        drops = Drops(self._config.data_dir, self._config.disk_reserve_bytes)
+        drops = open_drops(self._config)
         drops.recover()
         return create_app(self._config, self._keyring, drops)
 
@@ -189,21 +208,80 @@ def serve(config: Config, bind: str | None = None) -> None:
     """Serve until a signal comes. Raises ConfigError, KeyFileError or StoreError before anything is bound."""
     os.umask(0o077)
     keyring = load_keyring(config.keys_dir, datetime.datetime.now(datetime.UTC).date(), demo=config.demo)
+    check_limits(config)
     read_operator_text(config.safety_text)  # the worker reads it again, where an error would not be one line
     layout = Layout(config.data_dir)
     layout.check()
     config = replace(config, bind=bind or config.bind)
-    with lock(layout), Drops(config.data_dir) as drops:
+    share_one_heap()
+    with lock(layout), open_drops(config) as drops:
         report(drops.recover())
         check_address(config.bind)
+        check_group(config)
+        forbid_core_dumps()
         gunicorn.http.wsgi.Response = BareResponse
         # It would read four times as far ahead as the forms do, and copy the rest each time.
         gunicorn.http.unreader.SocketUnreader.max_body_chunk = READ
         Server(config, keyring).run()
 
 
+def share_one_heap() -> None:
+    """Have all threads take memory from one heap (mallopt(3)): of many, each keeps its own most."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # glibc
+        libc.mallopt(M_ARENA_MAX, 1)
+
+
+def is_inherited() -> bool:
+    """Whether systemd hands a socket over; then the configured address is not used."""
+    return bool(gunicorn.systemd.listen_fds(unset_environment=False))
+
+
+def is_unix(bind: str) -> bool:
+    """Whether the server listens on a unix socket, by its own or by one that systemd hands over."""
+    if not is_inherited():
+        return bind.startswith(UNIX)
+    with socket.socket(fileno=os.dup(FIRST_INHERITED)) as listener:
+        return listener.family == socket.AF_UNIX
+
+
+def let_in(config: Config) -> Callable[[object], None]:
+    """What is done when the server listens: the configured group may connect to its unix socket."""
+
+    def let_group_in(_arbiter: object) -> None:
+        if config.socket_group and config.bind.startswith(UNIX) and not is_inherited():
+            path = Path(config.bind.removeprefix(UNIX))
+            os.chown(path, -1, grp.getgrnam(config.socket_group).gr_gid)
+            path.chmod(0o660)
+
+    return let_group_in
+
+
+def check_group(config: Config) -> None:
+    """Raises ConfigError if this user cannot give a socket to the configured group."""
+    if not config.socket_group or not config.bind.startswith(UNIX):
+        return
+    try:
+        number = grp.getgrnam(config.socket_group).gr_gid
+    except KeyError:
+        raise ConfigError(f"socket_group: there is no group “{config.socket_group}”.") from None
+    if os.geteuid() != 0 and number not in (os.getegid(), *os.getgroups()):
+        raise ConfigError(
+            f"socket_group: the user that runs leakdrop is not in the group “{config.socket_group}”."
+        )
+
+
+def forbid_core_dumps() -> None:
+    """No crash writes this process's memory to a disk, whatever the machine does with those of others."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # A core that is piped to a program ignores the limit; this it does not.
+    ctypes.CDLL(None).prctl(*NOT_DUMPABLE)
+
+
 def check_address(bind: str) -> None:
     """Raises ConfigError if the server cannot listen there; gunicorn would try for five seconds first."""
+    if is_inherited():
+        return
     try:
         address = gunicorn.util.parse_address(bind)
         if isinstance(address, tuple):

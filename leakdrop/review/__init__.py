@@ -6,6 +6,8 @@
     places       where nothing is written: the stick
     inbox        a bundle or one envelope, and what opening tells
     listing      the verbs `list` and `read`
+    receipts     which submissions come from one receipt
+    reply        the verb `reply`
     summing      SHA-256 in a thread of its own
     facts        what was opened, for manifests and reports
     clean        copies without metadata, by mat2
@@ -15,6 +17,7 @@
     signing      reports that are signed
     report       the verb `report`; its page: reportpage
     verify       the verb `verify`
+    acknowledge  the verb `acknowledge`
     keygen       the verbs `keygen` and `fingerprint`
     rekey        the verb `rekey`
     shares       a root in shares

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from leakdrop.review.acknowledge import acknowledge
 from leakdrop.review.backup import make_shares, restore_key
 from leakdrop.review.extract import extract
 from leakdrop.review.keygen import make_key, parse_not_after, show_fingerprints
 from leakdrop.review.keys import KeyOptions
 from leakdrop.review.listing import list_envelopes, read_envelopes
 from leakdrop.review.rekey import change_passphrase
+from leakdrop.review.reply import Text, reply
 from leakdrop.review.report import report
 from leakdrop.review.verify import verify
 from leakdrop.review.viewer.verbs import play, view
@@ -29,6 +31,7 @@ examples:
   leakdrop-review list /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review read /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review extract /media/stick/bundle --key ~/keys/Reviewers.key -o ~/opened
+  leakdrop-review reply /media/stick/bundle --name 3f0c91ab --key ~/keys/Reviewers.key --received
   leakdrop-review report /media/stick/bundle --key ~/keys/Reviewers.key -o ~/case
   leakdrop-review verify ~/case/3f0c.report.html --pub ~/keys/Reviewers.pub
   leakdrop-review view /media/stick/bundle --key ~/keys/Reviewers.key
@@ -61,6 +64,8 @@ def make_parser() -> CommandParser:
         _add_list,
         _add_read,
         _add_extract,
+        _add_reply,
+        _add_acknowledge,
         _add_report,
         _add_verify,
         _add_view,
@@ -328,6 +333,46 @@ def _add_report(verbs: Verbs) -> None:
     )
 
 
+def _add_reply(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "reply",
+        "seal an answer to the source",
+        "leakdrop-review reply /media/stick/bundle --name 3f0c91ab --key ~/keys/Reviewers.key --received",
+        "Writes into the bundle's folder “replies”, for the operator's `leakdrop import`. Only whoever has\n"
+        "the source's twelve words can open it. A text on the command line stays in your shell's history;\n"
+        "--message reads it from a file, or from standard input.",
+    )
+    _add_source(verb)
+    verb.add_argument("--name", metavar="NAME", help="which envelope of the bundle: how its name begins")
+    texts = verb.add_mutually_exclusive_group()
+    texts.add_argument("--text", metavar="TEXT", help="what to say")
+    texts.add_argument("--message", metavar="FILE", help="a text file (UTF-8); - for standard input")
+    texts.add_argument("--received", action="store_true", help="say thank you, it has arrived")
+    verb.add_argument(
+        "--file",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        dest="files",
+        help="a file to add; may be given several times, 10 MiB together",
+    )
+    verb.add_argument(
+        "-o", "--output", metavar="BUNDLE", type=Path, help="the bundle to write to (default: the same)"
+    )
+    verb.set_defaults(
+        run=lambda args: reply(
+            args.source,
+            args.name,
+            Text(args.text, args.message, args.received),
+            args.files,
+            args.output,
+            _key_options(args),
+        )
+    )
+
+
 def _add_verify(verbs: Verbs) -> None:
     verb = _add_verb(
         verbs,
@@ -352,6 +397,22 @@ def _add_verify(verbs: Verbs) -> None:
     verb.set_defaults(
         run=lambda args: verify(args.reports, args.pub, envelope=args.envelope, as_json=args.json)
     )
+
+
+def _add_acknowledge(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "acknowledge",
+        "tell the server what you hold whole",
+        "leakdrop-review acknowledge ~/copies/bundle -o /media/stick/bundle",
+        "Give the folder where you keep your own copy: every envelope in it is read. What is whole is\n"
+        "listed in acknowledged.json, which goes back on the stick; it leaves the server some weeks later.",
+    )
+    verb.add_argument("source", metavar="BUNDLE", type=Path, help="the folder of a bundle")
+    verb.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="where to write (default: into the bundle)"
+    )
+    verb.set_defaults(run=lambda args: acknowledge(args.source, args.output or args.source))
 
 
 def _add_verb(verbs: Verbs, name: str, purpose: str, example: str, description: str) -> CommandParser:

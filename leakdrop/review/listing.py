@@ -13,6 +13,7 @@ from leakdrop.envelope.index import Index
 from leakdrop.errors import EnvelopeError, LeakdropError
 from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_inbox
 from leakdrop.review.keys import KeyOptions, KeySet
+from leakdrop.review.receipts import find_forged, number_receipts
 from leakdrop.terminal import Progress, count, encode_json, human_size, note, say, show_number, visible, warn
 
 MOST_NAMED = 5
@@ -31,20 +32,33 @@ REFUSED_FORM = "{:<{width}}  {:<8}  {:>10}  {}"
 def list_envelopes(path: Path, options: KeyOptions, *, as_json: bool = False) -> int:
     """Print one line for each envelope; 1 if one did not open or the bundle is not complete, else 0."""
     inbox, keys = open_inbox(path), options.open()
-    rows, records, told = [HEADINGS], [], Findings(keys)
+    sights, told = [], Findings(keys)
     with Progress(len(inbox.items), "Opening", show=show_number) as progress:
         for sight in _look(inbox, keys, told):
-            rows.append(_make_row(sight))
-            records.append(describe(sight, keys))
+            sights.append(sight)
             progress(1)
+    receipts = number_receipts(sights)
     if as_json:
+        records = [{**describe(sight, keys), "receipt": receipts.get(sight.item.name)} for sight in sights]
         say(encode_json({**describe_inbox(inbox), "envelopes": records}))
     else:
-        width = max(len(row[0]) for row in rows)
-        for row in rows:
-            form = FORM if len(row) == len(HEADINGS) else REFUSED_FORM
-            say(form.format(*row, width=width).rstrip())
+        _say_table([HEADINGS, *map(_make_row, sights)])
+        _say_receipts(sights, receipts)
     return told.conclude(inbox)
+
+
+def _say_table(rows: Sequence[tuple[str, ...]]) -> None:
+    width = max(len(row[0]) for row in rows)
+    for row in rows:
+        form = FORM if len(row) == len(HEADINGS) else REFUSED_FORM
+        say(form.format(*row, width=width).rstrip())
+
+
+def _say_receipts(sights: Sequence[Sight], receipts: dict[str, int]) -> None:
+    """Name all envelopes that come from one receipt, a line for each receipt."""
+    for number in range(1, max(receipts.values(), default=0) + 1):
+        names = [s.item.short_name for s in sights if receipts.get(s.item.name) == number]
+        say(f"From the same receipt: {', '.join(names)}")
 
 
 def read_envelopes(path: Path, options: KeyOptions, *, as_json: bool = False) -> int:
@@ -75,8 +89,10 @@ class Findings:
         self._keys = keys
         self._unknown: dict[bytes, list[str]] = defaultdict(list)
         self._refused = 0
+        self._sights: list[Sight] = []
 
     def add(self, sight: Sight) -> None:
+        self._sights.append(sight)
         self._refused += sight.refusal is not None
         for key_id in self._keys.find_unknown(sight.key_ids):
             self._unknown[key_id].append(sight.item.short_name)
@@ -87,6 +103,12 @@ class Findings:
         for key_id, names in sorted(self._unknown.items()):
             verb = "is" if len(names) == 1 else "are"
             warn(f"{enumerate_names(names)} {verb} also sealed to a key you do not know: {key_id.hex()}")
+        for forged in find_forged(self._sights):
+            names = [sight.item.short_name for sight in forged]
+            warn(
+                f"{enumerate_names(names)} have the same mailbox and different keys: one of them is forged. "
+                "Do not take them for one source's, and do not answer."
+            )
         comparison = inbox.comparison
         return 1 if self._refused or comparison.missing or comparison.changed else 0
 

@@ -4,7 +4,10 @@
     database   the connection, and its migrations
     models     the tables
     drops      drops come in, are listed, and are made whole again after a crash
+    replies    wait for their sources, without a link to a drop
     uploads    envelopes that come in piece by piece, and become drops
+    settle     drops get new files, which tell no more than the week
+    leaving    which drops leave, and when
 
 The envelope file is the truth; a row only adds the week in which it came.
 """

@@ -1,18 +1,18 @@
 """The connection to the database, and its migrations.
 
 SQLite is set up to forget: no write-ahead log, in which deleted rows would stay; freed bytes are
-overwritten; and what a transaction needs aside is held in memory.
+overwritten; and what a transaction needs aside is held in memory. PostgreSQL cannot be: docs/scaling.md.
 """
 
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import NullPool
 
 import leakdrop
-from leakdrop.errors import StoreError
+from leakdrop.errors import ConfigError, StoreError
 
 _PACKAGE = Path(leakdrop.__file__).parent
 
@@ -30,6 +30,24 @@ def connect(path: Path) -> Engine:
     return engine
 
 
+def connect_postgresql(url: str) -> Engine:
+    """An engine for a PostgreSQL database: postgresql://USER:PASSWORD@HOST/NAME. Raises ConfigError."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or parsed.drivername not in ("postgresql", "postgresql+psycopg"):
+        raise ConfigError("database_url must look like postgresql://USER:PASSWORD@HOST/NAME.")
+    try:
+        return create_engine(_with_driver(parsed), poolclass=NullPool, connect_args={"connect_timeout": 10})
+    except ModuleNotFoundError:
+        raise ConfigError("database_url needs more packages: install leakdrop[server,scale].") from None
+
+
+def _with_driver(url: URL) -> URL:
+    return url.set(drivername="postgresql+psycopg")
+
+
 def _set_up(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in ("journal_mode=DELETE", "secure_delete=ON", "synchronous=FULL", "temp_store=MEMORY"):
@@ -43,10 +61,16 @@ def migrate(engine: Engine) -> None:
     Raises StoreError if it was made by a newer leakdrop, or cannot be read or written.
     """
     try:
-        if _revision(engine) != _newest_revision():
+        if _revision(engine) != newest_revision():
             _upgrade(engine)
     except DatabaseError as error:
-        raise StoreError(f"The database {engine.url.database} cannot be used: {error.orig}.") from None
+        raise StoreError(
+            f"The database {engine.url.database} cannot be used: {_first_line(error)}."
+        ) from None
+
+
+def _first_line(error: DatabaseError) -> str:
+    return str(error.orig).strip().partition("\n")[0].rstrip(".")
 
 
 def _revision(engine: Engine) -> str | None:
@@ -57,7 +81,7 @@ def _revision(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _newest_revision() -> str:
+def newest_revision() -> str:
     """The last migration: their files' names begin with their numbers."""
     return max(path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("*.py"))
 
@@ -73,9 +97,20 @@ def _upgrade(engine: Engine) -> None:
     config.set_main_option("path_separator", "os")
     try:
         with engine.begin() as connection:
+            _wait_for_others(connection)
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
     except CommandError:
         raise StoreError(
             f"{engine.url.database} was made by a newer leakdrop: install that version again, or a newer one."
         ) from None
+
+
+# "leakdrop" in ASCII: any number will do that nobody else locks in this database.
+MIGRATING = int.from_bytes(b"leakdrop")
+
+
+def _wait_for_others(connection: Connection) -> None:
+    """Of several machines that start at once, one migrates; the others find it done."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATING})

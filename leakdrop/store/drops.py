@@ -10,12 +10,13 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Engine, delete, select, text
 from sqlalchemy.exc import DatabaseError
@@ -23,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from leakdrop.envelope.header import read_header
 from leakdrop.errors import EnvelopeError, NoRoomError, StoreError
-from leakdrop.store.database import connect, migrate
+from leakdrop.store.database import connect, connect_postgresql, migrate
 from leakdrop.store.layout import (
     ENVELOPE,
     PART,
@@ -35,6 +36,10 @@ from leakdrop.store.layout import (
     sync_folder,
 )
 from leakdrop.store.models import DropRow
+
+if TYPE_CHECKING:
+    from leakdrop.store.replies import Replies
+    from leakdrop.store.uploads import Uploads
 
 NAME_BYTES = 16
 _FILE_NAME = re.compile(f"[0-9a-f]{{{2 * NAME_BYTES}}}{re.escape(ENVELOPE)}")
@@ -113,11 +118,13 @@ class Drops:
         drop = drops.keep(incoming)      # from here on it is safe
     """
 
-    def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
+    def __init__(self, root: Path, reserve_bytes: int = 0, database_url: str = "") -> None:
         """Open the folder, and bring its database to this version. Raises StoreError."""
         self.layout = Layout(root)
         self.layout.check()
-        self.engine: Engine = connect(self.layout.database)
+        self.engine: Engine = (
+            connect_postgresql(database_url) if database_url else connect(self.layout.database)
+        )
         migrate(self.engine)
         self._reserve = reserve_bytes
         self._open: set[Incoming] = set()
@@ -180,11 +187,37 @@ class Drops:
         return [
             Drop(name, path.stat().st_size, weeks.get(name) or this_week())
             for name, path in sorted(self._files().items())
-            if name in weeks or _is_envelope(path)
+            if name in weeks or is_envelope(path)
         ]
 
     def path(self, drop: Drop) -> Path:
         return self.layout.drop(drop.name)
+
+    def open(self, drop: Drop) -> BufferedReader:
+        """A drop's envelope, to be read from its start to its end."""
+        return self.path(drop).open("rb")
+
+    def uploads(self, largest_unfinished: int) -> "Uploads":
+        """The uploads that become these drops."""
+        # Here, since that module knows this one.
+        from leakdrop.store.uploads import Uploads
+
+        return Uploads(self, largest_unfinished)
+
+    def replies(self, weeks: int) -> "Replies":
+        """The replies beside these drops, kept for so many weeks."""
+        # Here, since that module knows this one.
+        from leakdrop.store.replies import Replies
+
+        return Replies(self, weeks)
+
+    def remove(self, gone: Collection[Drop]) -> None:
+        """Remove drops for good: first their files, so that a crash in between is made whole by `recover`."""
+        for drop in gone:
+            self.path(drop).unlink(missing_ok=True)
+        sync_folder(self.layout.drops)
+        self._unlist({drop.name for drop in gone})
+        self.forget_order()
 
     def recover(self) -> Recovery:
         """Make the folder whole after a crash: only the one server that holds it may call this.
@@ -216,7 +249,7 @@ class Drops:
     def _files(self) -> dict[str, Path]:
         """The files that are named as drops are."""
         return {
-            path.name.removesuffix(ENVELOPE): path for path in self.layout.drops.iterdir() if _is_drop(path)
+            path.name.removesuffix(ENVELOPE): path for path in self.layout.drops.iterdir() if is_drop(path)
         }
 
     def _unlist(self, names: set[str]) -> None:
@@ -232,8 +265,11 @@ class Drops:
     def forget_order(self) -> None:
         """Lay the rows anew, in the order of their names: a page keeps them as they came.
 
-        A database that is in use, or a full disk, only puts this off until the next drop.
+        A database that is in use, or a full disk, only puts this off until the next drop. PostgreSQL
+        keeps the order in any case (docs/scaling.md).
         """
+        if self.engine.dialect.name != "sqlite":
+            return
         with (
             suppress(DatabaseError),
             self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
@@ -244,11 +280,11 @@ class Drops:
         forget_times(self.layout.root)
 
 
-def _is_drop(path: Path) -> bool:
+def is_drop(path: Path) -> bool:
     return bool(_FILE_NAME.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
-def _is_envelope(path: Path) -> bool:
+def is_envelope(path: Path) -> bool:
     with path.open("rb") as file:
         try:
             read_header(file, path.stat().st_size)

@@ -2,8 +2,12 @@
 
 data/drops/<32 hex>.envelope      a drop
 data/incoming/<32 hex>.part       an envelope that is not whole yet
+data/uploads/<32 hex>.part        an envelope that comes in piece by piece
+data/replies/<64 hex>.<64 hex>.envelope    a reply: its mailbox, its SHA-256
 data/leakdrop.sqlite              the rows
+data/settling/<32 hex>.part       a drop that is being copied to a new file
 data/lock                         held by the one server that may write here
+data/upkeep.lock                  held by the one process that settles or removes drops
 """
 
 import errno
@@ -38,6 +42,14 @@ class Layout:
         return self.root / "uploads"
 
     @property
+    def replies(self) -> Path:
+        return self.root / "replies"
+
+    @property
+    def settling(self) -> Path:
+        return self.root / "settling"
+
+    @property
     def database(self) -> Path:
         return self.root / "leakdrop.sqlite"
 
@@ -49,6 +61,9 @@ class Layout:
 
     def upload(self, upload_id: str) -> Path:
         return self.uploads / f"{upload_id}{PART}"
+
+    def reply(self, mailbox: str, sha256: str) -> Path:
+        return self.replies / f"{mailbox}.{sha256}{ENVELOPE}"
 
     def make(self) -> None:
         """Make a new data folder, for this user alone. Raises StoreError."""
@@ -69,7 +84,7 @@ class Layout:
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise StoreError(f"The data folder {self.root} is read-only for this user.")
         try:
-            for folder in (self.drops, self.incoming, self.uploads):
+            for folder in (self.drops, self.incoming, self.uploads, self.replies):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self.database.touch(mode=0o600)
         except OSError as error:
@@ -81,12 +96,25 @@ def lock(layout: Layout) -> BinaryIO:
 
     Raises StoreError if another server holds it.
     """
-    file = (layout.root / "lock").open("wb")
+    return _hold(layout.root / "lock", f"Another leakdrop is serving {layout.root} already.")
+
+
+def lock_upkeep(layout: Layout) -> BinaryIO:
+    """As `lock`, for whoever replaces or removes drops; a server may be running.
+
+    Raises StoreError if another process holds it.
+    """
+    sentence = f"Another leakdrop is settling or removing drops in {layout.root}: try again when it is done."
+    return _hold(layout.root / "upkeep.lock", sentence)
+
+
+def _hold(path: Path, sentence: str) -> BinaryIO:
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise StoreError(f"Another leakdrop is serving {layout.root} already.") from None
+        raise StoreError(sentence) from None
     return file
 
 

@@ -2,9 +2,9 @@
 
     python -m tests.bench [--folder DIR] [--runs N] [NAME …]
 
-Rounds take turns (ours, peer, ours, peer, …) and the fastest are compared, so that other work on the machine
-meets all alike and counts little. The files lie in memory (/dev/shm) where there is room: a disk would be
-what is measured. Peers that are not installed are left out, and a line says so.
+Rounds take turns (ours, peer, ours, peer, …) and the fastest are compared, so that other work on the
+machine meets all alike and counts little. The files lie in memory (/dev/shm) where there is room: a disk
+would be what is measured. Peers that are not installed are left out, and a line says so.
 """
 
 import argparse

@@ -34,7 +34,7 @@ def serve(site):
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["serve"], ["init"], ["status"], ["export"]], ids=lambda words: "-".join(words)
+    "words", [[], ["serve"], ["init"], ["status"], ["export"], ["import"]], ids=lambda words: "-".join(words)
 )
 def test_help_has_an_example(words):
     done = leakdrop(*words, "--help")
@@ -43,7 +43,7 @@ def test_help_has_an_example(words):
     assert not words or f"Example: leakdrop {words[0]}" in done.stdout
 
 
-@pytest.mark.parametrize("words", [[], ["nonsense"], ["export"], ["status", "--nonsense"]])
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["export"], ["import"], ["status", "--nonsense"]])
 def test_wrong_use_is_one_line_and_exit_code_2(words):
     assert_one_line(leakdrop(*words), "", 2)
 
@@ -54,13 +54,18 @@ def test_init_makes_a_site_that_serves(tmp_path):
                     "--key", tmp_path / "reviewers" / "alice.pub")  # fmt: skip
     assert done.returncode == 0
     assert label_key_pair("alice").public.fingerprint in done.stdout
-    assert sorted(path.name for path in (tmp_path / "site").iterdir()) == ["config.toml", "data", "keys"]
+    assert sorted(path.name for path in (tmp_path / "site").iterdir()) == [
+        "config.toml",
+        "data",
+        "keys",
+        "system",
+    ]
     status = leakdrop("status", "--json", "--config", tmp_path / "site" / "config.toml")
     assert json.loads(status.stdout)["organisation"] == 'Prévention "& Co"'
 
 
 def test_init_asks_and_takes_an_empty_answer_for_the_default(tmp_path):
-    done = leakdrop("init", tmp_path / "site", input="\n\n")
+    done = leakdrop("init", tmp_path / "site", input="\n\n\n")
     assert done.returncode == 0
     assert 'organisation = "Our organisation"' in (tmp_path / "site" / "config.toml").read_text()
     assert "copy the reviewers' .pub file" in done.stdout

@@ -182,3 +182,24 @@ test("an answer that names another address is not followed", async () => {
   const limits = { signal: new AbortController().signal, patience: 1 };
   await assert.rejects(tus.create(263_446, limits), { message: "not now" });
 });
+
+for (const [status, why] of /** @type {const} */ ([[429, "busy"], [503, "busy"], [507, "full"]])) {
+  test(`after ${status} it waits, says that the site is ${why}, and goes on with parts of the same size`, async () => {
+    const harbour = await openHarbour((method, number) =>
+      (method === "POST" && number < 3) || (method === "PATCH" && number === 5) ? { status } : {},
+    );
+    const reasons = new Set();
+    const uploader = makeUploader(harbour, ({ state, full, busy }) => {
+      if (state === "waiting") {
+        reasons.add(full ? "full" : busy ? "busy" : "lost");
+      }
+    });
+    let broken = 0;
+    uploader.size.broke = () => (broken += 1);
+    await uploader.run();
+    await assertArrived(harbour);
+    assert.deepEqual([...reasons], [why]);
+    assert.equal(broken, 0);
+    assert.equal(harbour.count("POST"), 4);
+  });
+}

@@ -8,12 +8,13 @@
 const TUS = { "Tus-Resumable": "1.0.0" };
 const MEDIA_TYPE = "application/offset+octet-stream";
 
-/** It did not work this time, and may another time; `full` says that the site has no room. */
+/** It did not work this time, and may another time: the site has no room, too much to do, or is silent. */
 export class NotNowError extends Error {
-  /** @param {{ full?: boolean, silent?: boolean }} [why] */
-  constructor({ full = false, silent = false } = {}) {
+  /** @param {{ full?: boolean, busy?: boolean, silent?: boolean }} [why] */
+  constructor({ full = false, busy = false, silent = false } = {}) {
     super("not now");
     this.full = full;
+    this.busy = busy;
     this.silent = silent;
   }
 }
@@ -128,7 +129,7 @@ function check(answer) {
   }
   // 409: another request got in between, and the offset has to be asked for.
   if (status >= 500 || status < 200 || [408, 409, 423, 425, 429].includes(status)) {
-    throw new NotNowError({ full: status === 507 });
+    throw new NotNowError({ full: status === 507, busy: status === 429 || status === 503 });
   }
   throw new RefusedError(status);
 }

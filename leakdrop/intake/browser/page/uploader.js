@@ -18,9 +18,9 @@ import { NotNowError, StoppedError, UnknownUploadError } from "./tus.js";
 
 /**
  * What is heard of an upload: what it does, how many bytes the site has, and how many have left so far.
- * `full` says that the site has no room for now.
+ * `full` says that the site has no room for now, `busy` that it has too much to do.
  *
- * @typedef {{ state: State, acknowledged: number, sent: number, full: boolean }} Progress
+ * @typedef {{ state: State, acknowledged: number, sent: number, full: boolean, busy: boolean }} Progress
  */
 
 const FIRST_PAUSE = 1;
@@ -49,7 +49,7 @@ export class Uploader {
     this.firstPause = firstPause;
     this.size = new PartSize();
     /** @type {Progress} */
-    this.progress = { state: "sealing", acknowledged: 0, sent: 0, full: false };
+    this.progress = { state: "sealing", acknowledged: 0, sent: 0, full: false, busy: false };
     /** @type {string | null} */
     this.upload = null;
     this.failures = 0; // since the last byte that was acknowledged
@@ -159,7 +159,7 @@ export class Uploader {
    * @param {{ signal: AbortSignal, patience: number }} limits
    */
   async append(part, offset, limits) {
-    this.report({ state: "sending", acknowledged: offset, sent: offset, full: false });
+    this.report({ state: "sending", acknowledged: offset, sent: offset, full: false, busy: false });
     const began = performance.now();
     const reached = await this.tus.append(this.path, offset, part.from(offset), {
       ...limits,
@@ -204,9 +204,12 @@ export class Uploader {
         return await attempt({ signal: this.stopping.signal, patience: this.patience });
       } catch (error) {
         if (error instanceof NotNowError) {
-          this.size.broke();
+          // A site that says “not now” has not broken anything.
+          if (!error.full && !error.busy) {
+            this.size.broke();
+          }
           this.patience = Math.min(error.silent ? 2 * this.patience : this.patience, LONGEST_PATIENCE);
-          await this.rest(error.full);
+          await this.rest(error);
         } else if (!(error instanceof StoppedError) || this.cancelled) {
           throw error;
         }
@@ -214,12 +217,12 @@ export class Uploader {
     }
   }
 
-  /** A pause after a failure, longer each time. @param {boolean} [full] */
-  async rest(full = false) {
+  /** A pause after a failure, longer each time. @param {{ full?: boolean, busy?: boolean }} [why] */
+  async rest({ full = false, busy = false } = {}) {
     const longest = Math.min(this.firstPause * 2 ** this.failures, LONGEST_PAUSE);
     this.failures += 1;
     if (!this.pausing) {
-      this.report({ state: "waiting", full });
+      this.report({ state: "waiting", full, busy });
       // Many sources that lost one server at once must not come back at once.
       await sleep(longest * (0.5 + 0.5 * chance()), this.stopping.signal);
     }

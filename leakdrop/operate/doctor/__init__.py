@@ -1,0 +1,9 @@
+"""What `leakdrop check` looks at.
+
+findings   what a look finds, and the machine that it looks at
+machine    swap, core dumps, disks, clock, logs
+site       permissions, keys, room, and what the store says
+tor        the onion service's configuration
+
+Each look is a function that gives findings; what it cannot see it says. Nothing is changed.
+"""

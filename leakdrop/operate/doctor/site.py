@@ -1,0 +1,274 @@
+"""The site: permissions, keys, room, and what the store says."""
+
+import datetime
+import stat
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from leakdrop.envelope.keyfile import SECRET_TITLE
+from leakdrop.errors import KeyFileError
+from leakdrop.keyring import load_keyring
+from leakdrop.operate.doctor.findings import Finding, Patient, right, unseen, wrong
+from leakdrop.store.drops import iso_week
+from leakdrop.store.layout import Layout, free_bytes
+from leakdrop.store.leaving import Retention, compute_due
+from leakdrop.terminal import count, human_size
+
+SOON = datetime.timedelta(weeks=4)
+# The timer runs daily; a machine may be off for some days.
+OVERDUE = datetime.timedelta(days=7)
+MOST_FILES = 10_000
+# A key file has some hundred bytes.
+LONGEST_KEY = 4096
+
+
+def look_at_permissions(patient: Patient) -> Iterator[Finding]:
+    data = patient.config.data_dir
+    # What is named wrong must not be long: a drop's folder is closed to others by its parents, too.
+    private = [data, *(path for path in sorted(data.iterdir()))]
+    open_paths = [path for path in private if path.stat().st_mode & 0o077]
+    if open_paths:
+        yield wrong("permissions", f"others can look into {open_paths[0]}", f"chmod -R go= {data}")
+    else:
+        yield right("permissions", f"{data} is for its user alone")
+    changeable = [
+        path
+        for path in (patient.config_path, patient.config.keys_dir, *patient.config.keys_dir.glob("*.pub"))
+        if path.stat().st_mode & 0o022
+    ]
+    if changeable:
+        yield wrong("configuration", f"others can change {changeable[0]}", f"chmod go-w {changeable[0]}")
+    else:
+        yield right("configuration", "nobody else can change the configuration or the keys")
+
+
+def look_at_owner(patient: Patient) -> Iterator[Finding]:
+    data = patient.config.data_dir
+    owner = data.stat().st_uid
+    others = [path for path in islice(data.rglob("*"), MOST_FILES) if path.lstat().st_uid != owner]
+    if owner == 0:
+        yield wrong(
+            "owner",
+            f"{data} belongs to root: what breaks the server would own the machine",
+            f"adduser --system --group leakdrop, and chown -R leakdrop: {data}",
+        )
+    elif others:
+        yield wrong("owner", f"{others[0]} belongs to somebody else", f"chown -R {owner}: {data}")
+    else:
+        yield right("owner", f"{data} belongs to one user, and not to root")
+
+
+def look_at_secret_keys(patient: Patient) -> Iterator[Finding]:
+    for folder in (patient.config_path.parent, Path.home()):
+        found = _find_secret_key(folder)
+        if found:
+            yield wrong(
+                "secret keys",
+                f"{found} is a secret key",
+                "remove it from this machine, tell the reviewers, and ask them for a new key",
+            )
+            return
+    yield right("secret keys", f"none in {patient.config_path.parent}, and none in {Path.home()}")
+
+
+def _find_secret_key(folder: Path) -> Path | None:
+    for path in islice(folder.rglob("*"), MOST_FILES):
+        try:
+            status = path.lstat()
+            is_like_one = stat.S_ISREG(status.st_mode) and status.st_size <= LONGEST_KEY
+            if is_like_one and path.read_bytes().startswith(SECRET_TITLE.encode()):
+                return path
+        except OSError:
+            continue  # what this user cannot read is not leakdrop's
+    return None
+
+
+def look_at_keys(patient: Patient) -> Iterator[Finding]:
+    try:
+        keyring = load_keyring(patient.config.keys_dir, patient.today, demo=patient.config.demo)
+    except KeyFileError as error:
+        yield wrong("keys", str(error).rstrip("."), "mend what it says; the server does not start so")
+        return
+    usable = keyring.usable(patient.today)
+    last = max((key.not_after or datetime.date.max for key in usable), default=datetime.date.max)
+    if last < patient.today + SOON:
+        yield wrong(
+            "keys",
+            f"after {last} nothing can be sealed",
+            "ask the reviewers for a new key now; sources need a page that works",
+        )
+        return
+    soon = [key for key in usable if key.not_after and key.not_after < patient.today + SOON]
+    if soon:
+        yield wrong(
+            "keys",
+            f"“{soon[0].name}” is used until {soon[0].not_after}",
+            "ask the reviewers for its follower",
+        )
+    else:
+        yield right("keys", f"{count(len(usable), 'key')} in use, none to expire within four weeks")
+
+
+def look_at_demo(patient: Patient) -> Iterator[Finding]:
+    if patient.config.demo:
+        yield wrong("demo", "this is a demonstration, and says so on every page", "demo = false")
+    if not patient.config.onion_address:
+        yield wrong(
+            "onion address",
+            "it is not configured, so every onion address is taken for ours",
+            "onion_address = the text in tor's hostname file",
+        )
+    else:
+        yield right("onion address", "a foreign name is refused")
+
+
+def look_at_room(patient: Patient) -> Iterator[Finding]:
+    free = free_bytes(patient.config.data_dir)
+    needed = patient.config.disk_reserve_bytes + patient.config.largest_envelope_bytes
+    if free < needed:
+        yield wrong(
+            "free space",
+            f"{human_size(free)}: the largest submission would be refused (it takes {human_size(needed)})",
+            "export and purge, or use a larger disk",
+        )
+    else:
+        yield right("free space", human_size(free))
+
+
+def look_at_store(patient: Patient) -> Iterator[Finding]:
+    health = patient.health
+    if health is None:
+        yield unseen("database", "what several machines share is not looked at")
+        return
+    if health.damage:
+        yield wrong("database", f"it is damaged: {health.damage}", "stop the server, and restore a backup")
+    else:
+        yield right("database", "SQLite finds no damage")
+    if health.revision == health.newest_revision:
+        yield right("schema", f"{health.revision}, as this leakdrop needs it")
+    elif (health.revision or "") < health.newest_revision:
+        yield wrong(
+            "schema",
+            f"{health.revision}, and this leakdrop needs {health.newest_revision}",
+            "restart the server: it brings the database up to date",
+        )
+    else:
+        yield wrong("schema", f"{health.revision}: of a newer leakdrop", "install the newer leakdrop again")
+
+
+def look_at_orphans(patient: Patient) -> Iterator[Finding]:
+    health = patient.health
+    if health is None:
+        return
+    if health.foreign:
+        yield wrong(
+            "orphans",
+            f"drops/{health.foreign[0]} is not an envelope, and is not exported",
+            "look at it, and remove it",
+        )
+    elif health.lost:
+        yield wrong(
+            "orphans",
+            f"{count(len(health.lost), 'drop')} listed, whose envelope is gone",
+            "restore a backup if it should be there; a restart forgets the rows",
+        )
+    elif health.unlisted:
+        yield wrong("orphans", f"{count(len(health.unlisted), 'drop')} not listed yet", "restart the server")
+    else:
+        yield right("orphans", "every envelope has its row, and every row its envelope")
+
+
+def look_at_uploads(patient: Patient) -> Iterator[Finding]:
+    health = patient.health
+    if health is None:
+        return
+    if health.leftovers:
+        yield wrong(
+            "leftovers",
+            f"{count(len(health.leftovers), 'file')} of broken uploads or settlings",
+            "leakdrop settle, and restart the server",
+        )
+    if health.expired:
+        yield wrong(
+            "unfinished uploads",
+            f"{count(health.expired, 'upload')} should have been forgotten",
+            "restart the server",
+        )
+    elif health.upload_bytes > patient.config.unfinished_bytes * 3 // 4:
+        yield wrong(
+            "unfinished uploads",
+            f"{human_size(health.upload_bytes)}: more than three quarters of unfinished_bytes",
+            "wait three days; if it is a flood, lower submissions_per_circuit",
+        )
+    else:
+        yield right(
+            "unfinished uploads", f"{count(health.uploads, 'upload')}, {human_size(health.upload_bytes)}"
+        )
+
+
+def look_at_times(patient: Patient) -> Iterator[Finding]:
+    health = patient.health
+    if health is None:
+        return
+    if health.unsettled:
+        yield wrong(
+            "settling",
+            f"{count(len(health.unsettled), 'drop')} whose file still tells when it came",
+            "systemctl enable --now leakdrop-upkeep.timer, and once: leakdrop settle",
+        )
+    elif health.timed:
+        yield wrong(
+            "settling",
+            f"{count(len(health.timed), 'drop')} with a time of writing: a copy was put there by hand",
+            f"find {Layout(patient.config.data_dir).drops} -exec touch -d @0 {{}} +",
+        )
+    else:
+        yield right("settling", "no file tells more than the day on which everything settled")
+
+
+def look_at_retention(patient: Patient) -> Iterator[Finding]:
+    health, config = patient.health, patient.config
+    if health is None:
+        return
+    retention = Retention(config.keep_acknowledged_weeks, config.keep_at_most_weeks, config.leave_within_days)
+    overdue = [
+        drop
+        for drop in health.drops
+        if compute_due(drop, health.acknowledged.get(drop.name), retention) + OVERDUE < patient.today
+    ]
+    if overdue:
+        yield wrong(
+            "retention",
+            f"{count(len(overdue), 'drop')} should have left by now",
+            "systemctl enable --now leakdrop-upkeep.timer; leakdrop purge shows which",
+        )
+        return
+    lonely = [
+        drop
+        for drop in health.drops
+        if drop.name not in health.acknowledged and compute_due(drop, None, retention) <= patient.today + SOON
+    ]
+    if lonely:
+        yield wrong(
+            "retention",
+            f"{count(len(lonely), 'drop')} will leave within four weeks and never was acknowledged",
+            "export again, and ask the reviewers for an acknowledgement",
+        )
+    else:
+        yield right("retention", f"drops leave in time; it is {iso_week(patient.today)}")
+
+
+LOOKS = (
+    look_at_permissions,
+    look_at_owner,
+    look_at_secret_keys,
+    look_at_keys,
+    look_at_demo,
+    look_at_room,
+    look_at_store,
+    look_at_orphans,
+    look_at_uploads,
+    look_at_times,
+    look_at_retention,
+)

@@ -1,0 +1,192 @@
+"""Limits without addresses: what one circuit does too often is refused, and nobody else notices."""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from leakdrop.config import parse_config
+from leakdrop.envelope.header import envelope_length
+from leakdrop.errors import ConfigError
+from leakdrop.intake.limits import Slots, check_limits
+from leakdrop.intake.privacy import name_circuit
+from leakdrop.intake.refusals import Refusal, Refused
+from tests.circuits import Circuit, ask, proxy_line
+from tests.site import assert_one_line, encode_form, leakdrop, wait_until
+
+LEAST = {"organisation": "O", "keys_dir": "keys", "data_dir": "data"}
+
+
+@pytest.fixture
+def behind_tor(start_site, tmp_path):
+    """Starts a site on a unix socket; gives what makes circuits to it."""
+
+    def start(**config):
+        path = tmp_path / "http.sock"
+        site = start_site(bind=f"unix:{path}", **config)
+        return site, lambda number, **options: Circuit(path, number, **options)
+
+    return start
+
+
+def submit(circuit, message="hello"):
+    body, content_type = encode_form([("message", message)])
+    return circuit.request("POST", "/submit", body, {"Content-Type": content_type})
+
+
+def test_a_flood_from_one_circuit_is_limited_and_another_gets_through(behind_tor):
+    site, circuit = behind_tor(requests_per_circuit="20 per hour")
+    flood = [circuit(1).request("GET", "/")[0] for _ in range(30)]
+    assert flood == [200] * 20 + [429] * 10
+    assert circuit(2).request("GET", "/")[0] == 200
+    assert submit(circuit(2))[0] == 200
+    assert len(site.envelopes()) == 1
+
+
+def test_every_request_of_a_connection_is_counted_for_its_circuit(behind_tor):
+    _, circuit = behind_tor(requests_per_circuit="3 per hour")
+    connection = circuit(1).connect()
+    assert [ask(connection, "GET", "/")[0] for _ in range(5)] == [200, 200, 200, 429, 429]
+    connection.close()
+    assert circuit(1).request("GET", "/")[0] == 429
+
+
+def test_submissions_of_a_circuit_are_limited_and_its_pages_are_not(behind_tor):
+    site, circuit = behind_tor(submissions_per_circuit="2 per hour")
+    length = envelope_length(1, 262_144)
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": str(length)}
+    assert submit(circuit(1))[0] == 200
+    assert circuit(1).request("POST", "/uploads", headers=tus)[0] == 201
+    status, page = submit(circuit(1))
+    assert status == 429
+    assert "New Tor circuit for this site" in page
+    assert "Nothing was kept" in page
+    status, text = circuit(1).request("POST", "/uploads", headers=tus)
+    assert (status, text.partition(".")[0]) == (429, "Too many at once")
+    assert circuit(1).request("GET", "/")[0] == 200
+    assert submit(circuit(2))[0] == 200
+    assert len(site.envelopes()) == 2
+
+
+def test_what_goes_on_with_an_upload_is_no_new_submission(behind_tor):
+    _, circuit = behind_tor(submissions_per_circuit="1 per hour")
+    tus = {"Tus-Resumable": "1.0.0"}
+    connection = circuit(1).connect()
+    created = {**tus, "Upload-Length": str(envelope_length(1, 262_144))}
+    connection.request("POST", "/uploads", headers=created)
+    answer = connection.getresponse()
+    answer.read()
+    for _ in range(3):
+        assert ask(connection, "HEAD", answer.headers["Location"], headers=tus)[0] == 200
+    connection.close()
+
+
+def test_the_limit_for_all_together_says_that_the_site_is_busy(behind_tor):
+    _, circuit = behind_tor(submissions_in_all="2 per hour")
+    assert [submit(circuit(number))[0] for number in (1, 2)] == [200, 200]
+    status, page = submit(circuit(3))
+    assert status == 503
+    assert "Wait ten minutes" in page
+
+
+def test_without_a_circuit_s_number_only_the_limits_for_all_hold(start_site):
+    site = start_site(requests_per_circuit="1 per hour", requests_in_all="40 per hour")
+    statuses = [site.get("/")[0] for _ in range(60)]
+    assert statuses.count(200) > 30
+    assert statuses[-1] == 503
+
+
+def test_a_limit_can_be_switched_off(behind_tor):
+    _, circuit = behind_tor(
+        requests_per_circuit="", requests_in_all="", submissions_per_circuit="", submissions_in_all=""
+    )
+    assert {submit(circuit(1))[0] for _ in range(5)} == {200}
+
+
+def test_one_circuit_cannot_take_all_places(behind_tor):
+    site, circuit = behind_tor(at_once_per_circuit=2, threads=8, submissions_at_once=4)
+    body, content_type = encode_form([("files", "a", bytes(1_000_000))])
+    hanging = [circuit(1).connect() for _ in range(2)]
+    for connection in hanging:
+        connection.putrequest("POST", "/submit")
+        connection.putheader("Content-Type", content_type)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders()
+        connection.send(body[:1000])
+    wait_until(lambda: len(list((site.data / "incoming").iterdir())) == 2)
+    assert submit(circuit(1))[0] == 429
+    assert submit(circuit(2))[0] == 200
+    for connection in hanging:
+        connection.close()
+    wait_until(lambda: submit(circuit(1))[0] == 200)
+
+
+def test_places_are_given_back_and_nothing_of_a_circuit_stays():
+    slots = Slots(2, 1)
+    with slots.take("a"):
+        with pytest.raises(Refused, match=Refusal.TOO_OFTEN.text[:20]), slots.take("a"):
+            pass
+        with slots.take("b"), pytest.raises(Refused, match=Refusal.BUSY.text[:20]), slots.take("c"):
+            pass
+    assert (slots._free, slots._taken) == (2, {})
+
+
+def test_nothing_is_logged_of_a_flood(behind_tor):
+    site, circuit = behind_tor(requests_per_circuit="2 per hour", submissions_in_all="1 per hour")
+    for _ in range(5):
+        circuit(0xABCDEF).request("GET", "/")
+    for number in range(4):
+        submit(circuit(number))
+    for line in (b"PROXY nonsense\r\n", b"PROXY TCP6 ::1\r\n", proxy_line(7) * 2):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(circuit(1).path))
+            connection.sendall(line + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")
+    assert site.log.read_text() == ""
+
+
+def test_over_tcp_nobody_can_claim_to_be_a_circuit(start_site):
+    site = start_site()
+    with socket.create_connection(("127.0.0.1", site.port)) as connection:
+        connection.sendall(proxy_line(1) + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400")
+
+
+def test_a_circuit_has_one_name_however_its_number_is_spelled_and_another_one_after_a_restart():
+    def name(address, secret):
+        return name_circuit({"PROXY_PROTOCOL": "TCP6", "REMOTE_ADDR": address}, secret)
+
+    first, second = os.urandom(32), os.urandom(32)
+    assert name("fc00:dead:beef:4dad::0:1d", first) == name("fc00:dead:beef:4dad::1d", first)
+    assert name("fc00:dead:beef:4dad::1d", first) != name("fc00:dead:beef:4dad::1e", first)
+    assert name("fc00:dead:beef:4dad::1d", first) != name("fc00:dead:beef:4dad::1d", second)
+    assert name_circuit({"REMOTE_ADDR": "127.0.0.1"}, first) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"requests_per_circuit": "often"}, "“requests_per_circuit” must be like"),
+        ({"submissions_in_all": "10 per fortnight"}, "“submissions_in_all” must be like"),
+        ({"limits_storage": "nonsense://"}, "“limits_storage” must be like"),
+    ],
+)
+def test_a_limit_that_is_none_is_told(change, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        check_limits(parse_config({**LEAST, **change}, Path("/")))
+
+
+def test_serving_with_a_limit_that_is_none_is_refused(start_site):
+    site = start_site()
+    site.config.write_text(site.config.read_text() + 'requests_in_all = "many"\n')
+    assert_one_line(leakdrop("serve", "--config", site.config), "“requests_in_all” must be like")
+
+
+def test_a_limit_ends_with_its_time(behind_tor):
+    _, circuit = behind_tor(requests_per_circuit="2 per second")
+    while circuit(1).request("GET", "/")[0] == 200:
+        pass
+    time.sleep(1)
+    wait_until(lambda: circuit(1).request("GET", "/")[0] == 200)

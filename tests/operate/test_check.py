@@ -1,0 +1,440 @@
+"""`leakdrop check`: each thing that can be wrong is made wrong once, and told with how to mend it.
+
+What the kernel says stands in files; tests that cannot change the machine lay out such files below a folder.
+"""
+
+import datetime
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from leakdrop.config import load_config
+from leakdrop.envelope.sealing import seal
+from leakdrop.operate.check import look
+from leakdrop.operate.doctor.findings import Machine, State
+from leakdrop.operate.init import make_torrc
+from leakdrop.store.drops import Drops, iso_week
+from tests.keys import label_key_pair, public_key_file, write_key_files
+from tests.site import assert_one_line, free_port, leakdrop, make_test_site
+
+TODAY = datetime.datetime.now(datetime.UTC).date()
+ONION = "a" * 56 + ".onion"
+TORRC = Path("/etc/tor/torrc")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A home folder of its own: it is looked through for secret keys."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = make_test_site(
+        tmp_path / "site",
+        [public_key_file("alice")],
+        onion_address=ONION,
+        # A small largest submission: the machine that tests run on may have little room.
+        largest_plaintext_bytes=1024 * 1024,
+    )
+    with Drops(site.data) as drops:
+        drops.recover()
+    for path in (site.config, site.folder / "keys", site.folder / "keys" / "alice.pub"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    shutil.chown(site.data, 1)
+    for path in site.data.rglob("*"):
+        shutil.chown(path, 1)
+    return site
+
+
+@pytest.fixture
+def machine(tmp_path, site):
+    """A machine on which all is right: the site lies on a LUKS volume that is /."""
+    root = tmp_path / "machine"
+    files = {
+        "proc/swaps": "Filename Type Size Used Priority\n"
+        "/dev/dm-1 partition 1 0 -2\n/dev/zram0 partition 1 0 5\n",
+        "proc/self/mountinfo": "1 0 253:0 / / rw - ext4 /dev/mapper/root rw\n"
+        "2 1 0:9 / /tmp rw - tmpfs tmpfs rw\n"
+        f"3 1 253:0 / {tmp_path} rw - ext4 /dev/mapper/root rw\n",
+        "proc/locks": "",
+        "proc/sys/kernel/dmesg_restrict": "1\n",
+        "proc/sys/net/netfilter/nf_log/2": "NONE\n",
+        "proc/7/comm": "tor\n",
+        "proc/7/cmdline": "tor\0-f\0/etc/tor/torrc\0",
+        "sys/dev/block/253:0/dm/uuid": "CRYPT-LUKS2-0123-root\n",
+        "sys/class/block/dm-1/slaves/dm-2/x": "",
+        "sys/class/block/dm-2/dm/uuid": "CRYPT-LUKS2-4567-swap\n",
+        "etc/tor/torrc": "ControlPort 9051\n%include /etc/torrc.d/*.conf\n",
+        "etc/torrc.d/leakdrop.conf": make_torrc(),
+        "var/lib/tor/leakdrop/hostname": f"{ONION}\n",
+    }
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (root / "sys/class/block/dm-1/slaves/dm-2/x").unlink()
+    (root / "run/leakdrop").mkdir(parents=True)
+    make_socket(root / "run/leakdrop/socket", 0o660)
+    return Machine(root)
+
+
+def make_socket(path: Path, mode: int) -> None:
+    path.unlink(missing_ok=True)
+    here = Path.cwd()
+    os.chdir(path.parent)  # a socket's path is short
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path.name)
+    finally:
+        os.chdir(here)
+    path.chmod(mode)
+
+
+def find(site, machine, subject, today=TODAY):
+    found = [one for one in look(site.config, today, TORRC, machine) if one.subject == subject]
+    assert found, f"nothing about {subject}"
+    return found[0]
+
+
+def assert_wrong(site, machine, subject, says, today=TODAY):
+    finding = find(site, machine, subject, today)
+    assert finding.state is State.WRONG, finding
+    assert says in finding.says
+    assert finding.mend
+
+
+def fill(site) -> None:
+    with Drops(site.data) as drops, drops.receive(300_000) as incoming:
+        seal([label_key_pair("alice").public], incoming, sealed="server")
+        drops.keep(incoming)
+
+
+def execute(site, statement, *values) -> None:
+    connection = sqlite3.connect(site.data / "leakdrop.sqlite")
+    with connection:
+        connection.execute(statement, values)
+    connection.close()
+
+
+def configure(site, **changes) -> None:
+    lines = [line for line in site.config.read_text().splitlines() if line.split(" = ")[0] not in changes]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in changes.items()]
+    site.config.write_text("\n".join(lines) + "\n")
+
+
+def test_where_all_is_right_nothing_is_wrong(site, machine):
+    fill(site)
+    for path in site.data.rglob("*"):
+        shutil.chown(path, 1)
+    # The clock and the server are the real machine's, and may be otherwise.
+    wrongs = [one for one in look(site.config, TODAY, TORRC, machine) if one.state is State.WRONG]
+    assert [one for one in wrongs if one.subject != "clock"] == []
+
+
+def test_nothing_is_changed_by_looking(site, machine):
+    def snapshot():
+        return {
+            path: (path.stat().st_ino, path.stat().st_ctime_ns) for path in sorted(site.folder.rglob("*"))
+        }
+
+    before = snapshot()
+    list(look(site.config, TODAY, TORRC, machine))
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize("name", ["drops", "leakdrop.sqlite", "."])
+def test_a_data_folder_that_others_can_read(site, machine, name):
+    (site.data / name).chmod(0o755)
+    assert_wrong(site, machine, "permissions", "others can look into")
+
+
+@pytest.mark.parametrize("name", ["config.toml", "keys", "keys/alice.pub"])
+def test_a_configuration_that_others_can_change(site, machine, name):
+    (site.folder / name).chmod(0o777)
+    assert_wrong(site, machine, "configuration", "others can change")
+
+
+def test_data_that_belongs_to_root_or_to_somebody_else(site, machine):
+    shutil.chown(site.data / "drops", 2)
+    assert_wrong(site, machine, "owner", "belongs to somebody else")
+    shutil.chown(site.data, 0)
+    assert_wrong(site, machine, "owner", "belongs to root")
+
+
+def test_a_secret_key_in_the_site_or_at_home(site, machine, home):
+    write_key_files(home / "Downloads", "bob")
+    assert_wrong(site, machine, "secret keys", "bob.key is a secret key")
+    shutil.rmtree(home / "Downloads")
+    write_key_files(site.folder / "old", "bob").rename(site.folder / "old" / "notes.txt")
+    assert_wrong(site, machine, "secret keys", "notes.txt is a secret key")
+    write_key_files(site.folder / "keys", "bob")
+    assert_wrong(site, machine, "keys", "is a secret key")
+
+
+def test_no_key_and_keys_that_are_about_to_expire(site, machine):
+    from leakdrop.envelope.keyfile import encode_public_key
+
+    path = site.folder / "keys" / "alice.pub"
+    soon = TODAY + datetime.timedelta(days=20)
+    path.write_text(encode_public_key(public_key_file("alice", soon)))
+    assert_wrong(site, machine, "keys", f"after {soon} nothing can be sealed")
+    (site.folder / "keys" / "bob.pub").write_text(encode_public_key(public_key_file("bob")))
+    assert_wrong(site, machine, "keys", f"“alice” is used until {soon}")
+    assert find(site, machine, "keys", TODAY - datetime.timedelta(days=60)).state is State.RIGHT
+    path.unlink()
+    (site.folder / "keys" / "bob.pub").unlink()
+    assert_wrong(site, machine, "keys", "no public key that can be used")
+
+
+def test_a_demonstration_and_a_missing_onion_address(site, machine):
+    configure(site, demo=True, onion_address="")
+    assert_wrong(site, machine, "demo", "demonstration")
+    assert_wrong(site, machine, "onion address", "not configured")
+
+
+def test_too_little_room_for_the_largest_submission(site, machine):
+    configure(site, disk_reserve_bytes=2**49)
+    assert_wrong(site, machine, "free space", "the largest submission would be refused")
+
+
+def test_a_database_that_is_damaged(site, machine):
+    path = site.data / "leakdrop.sqlite"
+    content = bytearray(path.read_bytes())
+    content[4096:4200] = os.urandom(104)
+    path.write_bytes(content)
+    findings = list(look(site.config, TODAY, TORRC, machine))
+    assert any(one.state is State.WRONG and "database" in (one.subject + one.says) for one in findings)
+
+
+def test_a_data_folder_that_is_not_there(site, machine):
+    shutil.rmtree(site.data)
+    assert_wrong(site, machine, "data", "There is no database")
+
+
+def test_a_schema_of_an_older_and_of_a_newer_version(site, machine):
+    execute(site, "UPDATE alembic_version SET version_num = '0001'")
+    assert_wrong(site, machine, "schema", "0001, and this leakdrop needs")
+    execute(site, "UPDATE alembic_version SET version_num = '9999'")
+    assert_wrong(site, machine, "schema", "of a newer leakdrop")
+
+
+def test_orphans_of_all_kinds(site, machine):
+    fill(site)
+    (path,) = site.envelopes()
+    execute(site, "DELETE FROM drops")
+    assert_wrong(site, machine, "orphans", "1 drop not listed yet")
+    path.unlink()
+    execute(site, "INSERT INTO drops (name, size, week) VALUES (?, 1, '2026-W47')", "0" * 32)
+    assert_wrong(site, machine, "orphans", "whose envelope is gone")
+    (site.data / "drops" / "notes").write_text("")
+    assert_wrong(site, machine, "orphans", "drops/notes is not an envelope")
+
+
+def test_uploads_that_are_left_over_expired_or_too_much(site, machine):
+    (site.data / "uploads" / f"{'1' * 32}.part").write_bytes(bytes(900_000))
+    assert_wrong(site, machine, "leftovers", "1 file of broken uploads")
+    execute(site, "INSERT INTO uploads (id, length, expires) VALUES (?, 999, '2020-01-01')", "1" * 32)
+    assert_wrong(site, machine, "unfinished uploads", "1 upload should have been forgotten")
+    execute(site, "UPDATE uploads SET expires = '9999-01-01'")
+    assert find(site, machine, "unfinished uploads").says == "1 upload, 878.9 KiB"
+    configure(site, unfinished_bytes=1024 * 1024)
+    assert_wrong(site, machine, "unfinished uploads", "more than three quarters")
+
+
+def test_drops_that_have_not_been_settled(site, machine):
+    fill(site)
+    assert find(site, machine, "settling").state is State.RIGHT
+    later = TODAY + datetime.timedelta(days=2)
+    assert_wrong(site, machine, "settling", "1 drop whose file still tells", later)
+    os.utime(site.envelopes()[0])
+    assert_wrong(site, machine, "settling", "with a time of writing")
+
+
+def test_drops_that_should_have_left_and_drops_that_soon_will(site, machine):
+    fill(site)
+    week = iso_week(TODAY - datetime.timedelta(weeks=24))
+    execute(site, "UPDATE drops SET week = ?", week)
+    assert_wrong(site, machine, "retention", "never was acknowledged")
+    execute(site, "UPDATE drops SET acknowledged = ?", iso_week(TODAY))
+    assert find(site, machine, "retention").state is State.RIGHT
+    execute(site, "UPDATE drops SET acknowledged = ?", week)
+    assert_wrong(site, machine, "retention", "1 drop should have left")
+
+
+def test_a_clock_that_went_back(site, machine):
+    fill(site)
+    assert_wrong(site, machine, "clock", "but drops came in", TODAY - datetime.timedelta(weeks=3))
+
+
+@pytest.mark.parametrize(
+    "line", ["/swapfile file 1 0 -2", "/dev/vda2 partition 1 0 -2"], ids=["a file", "a partition"]
+)
+def test_swap_in_the_clear(site, machine, line):
+    (machine.root / "proc/swaps").write_text(f"Filename Type Size Used Priority\n{line}\n")
+    (machine.root / "sys/dev/block/253:0/dm/uuid").write_text("LVM-0123\n")
+    assert_wrong(site, machine, "swap", line.split()[0])
+
+
+def test_a_data_folder_and_temporary_files_on_a_disk_in_the_clear(site, machine, monkeypatch):
+    mounts = machine.root / "proc/self/mountinfo"
+    mounts.write_text("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    assert_wrong(site, machine, "disk encryption", "/dev/sda1 (ext4) in the clear")
+    assert_wrong(site, machine, "TMPDIR", "in the clear")
+    mounts.write_text("1 0 0:5 / / rw - tmpfs tmpfs rw\n")
+    assert_wrong(site, machine, "disk encryption", "gone after a restart")
+    assert find(site, machine, "TMPDIR").state is State.RIGHT
+    mounts.write_text("1 0 0:5 / / rw - overlay overlay rw\n")
+    assert find(site, machine, "disk encryption").state is State.UNSEEN
+
+
+def test_a_volume_is_encrypted_only_if_all_below_it_is(site, machine):
+    block = machine.root / "sys/dev/block/253:0"
+    (block / "dm/uuid").write_text("LVM-0123\n")
+    (block / "slaves/dm-2").mkdir(parents=True)
+    assert find(site, machine, "disk encryption").state is State.RIGHT
+    (block / "slaves/sda3").mkdir()
+    assert_wrong(site, machine, "disk encryption", "in the clear")
+
+
+def test_btrfs_is_found_by_the_name_of_its_volume(site, machine):
+    (machine.root / "proc/self/mountinfo").write_text("1 0 0:33 / / rw - btrfs /dev/mapper/vault rw\n")
+    assert_wrong(site, machine, "disk encryption", "in the clear")
+    folder = machine.root / "sys/class/block/dm-9/dm"
+    folder.mkdir(parents=True)
+    (folder / "name").write_text("vault\n")
+    (folder / "uuid").write_text("CRYPT-LUKS2-vault\n")
+    assert find(site, machine, "disk encryption").state is State.RIGHT
+
+
+def test_a_kernel_log_and_a_firewall_log(site, machine):
+    (machine.root / "proc/sys/kernel/dmesg_restrict").write_text("0\n")
+    (machine.root / "proc/sys/net/netfilter/nf_log/2").write_text("nf_log_syslog\n")
+    assert_wrong(site, machine, "kernel log", "every user can read it")
+    assert_wrong(site, machine, "firewall log", "can log packets")
+
+
+def test_a_web_server_on_the_same_machine(site, machine):
+    (machine.root / "proc/8").mkdir()
+    (machine.root / "proc/8/comm").write_text("nginx\n")
+    (machine.root / "proc/8/cmdline").write_text("nginx: master process\0")
+    assert_wrong(site, machine, "web servers", "nginx runs here")
+
+
+def edit_torrc(machine, before, after) -> None:
+    path = machine.root / "etc/torrc.d/leakdrop.conf"
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "subject", "says"),
+    [
+        ("HiddenServiceExportCircuitID haproxy\n", "", "HiddenServiceExportCircuitID", "not set"),
+        ("HiddenServiceMaxStreams 32\n", "", "HiddenServiceMaxStreams", "not set"),
+        ("Streams 32\n", "Streams 0\n", "HiddenServiceMaxStreams", "0"),
+        ("CloseCircuit 1", "CloseCircuit 0", "HiddenServiceMaxStreamsCloseCircuit", "0"),
+        ("DefensesEnabled 1", "DefensesEnabled 0", "HiddenServicePoWDefensesEnabled", "0"),
+        ("unix:/run/leakdrop/socket", "127.0.0.1:8000", "onion service", "has none that leads to"),
+        ("# leakdrop", "SafeLogging 0\n# leakdrop", "torrc", "addresses"),
+        ("# leakdrop", "Log info file /var/log/tor/log\n# leakdrop", "torrc", "what circuits do"),
+        ("# leakdrop", "VanguardsLiteEnabled 0\n# leakdrop", "torrc", "guards"),
+        ("# leakdrop", "HiddenServiceNonAnonymousMode 1\n# leakdrop", "torrc", "can be found"),
+    ],
+)
+@pytest.mark.needs("tor")
+def test_a_torrc_that_is_wrong(site, machine, before, after, subject, says):
+    edit_torrc(machine, before, after)
+    assert_wrong(site, machine, subject, says)
+
+
+@pytest.mark.needs("tor")
+def test_another_address_than_tor_s_own(site, machine):
+    (machine.root / "var/lib/tor/leakdrop/hostname").write_text("b" * 56 + ".onion\n")
+    assert_wrong(site, machine, "address", "tor serves bbb")
+    (machine.root / "var/lib/tor/leakdrop/hostname").unlink()
+    assert find(site, machine, "address").state is State.UNSEEN
+
+
+@pytest.mark.parametrize(("version", "pow_line"), [("0.4.7.16", "pow: yes"), ("0.4.9.11", "pow: no")])
+def test_a_tor_that_is_too_old_or_without_proof_of_work(
+    site, machine, tmp_path, monkeypatch, version, pow_line
+):
+    program = tmp_path / "bin" / "tor"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo "Tor version {version}." || echo "{pow_line}"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    assert_wrong(site, machine, "tor", version)
+
+
+def test_no_tor_at_all(site, machine, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find(site, machine, "version").says.startswith("tor cannot be started")
+
+
+def test_a_socket_that_is_missing_or_for_the_wrong_people(site, machine):
+    path = machine.root / "run/leakdrop/socket"
+    make_socket(path, 0o777)
+    assert_wrong(site, machine, "socket", "everybody can connect")
+    make_socket(path, 0o700)
+    assert_wrong(site, machine, "socket", "only its user")
+    path.unlink()
+    assert_wrong(site, machine, "socket", "is not there")
+    path.write_text("")
+    assert_wrong(site, machine, "socket", "is no socket")
+
+
+def test_what_cannot_be_looked_at_is_said_and_stops_nothing(site, tmp_path):
+    findings = list(look(site.config, TODAY, TORRC, Machine(tmp_path / "nothing")))
+    unseen = [one for one in findings if one.state is State.UNSEEN]
+    assert len(unseen) >= 6
+    assert all(one.says.startswith("could not look: ") for one in unseen)
+
+
+def test_a_running_server_writes_no_core_and_its_limit_is_found(start_site):
+    site = start_site()
+    finding = find(site, Machine(), "core dumps")
+    assert finding.state is State.RIGHT, finding
+    worker = site.process
+    assert (
+        "Max core file size        0                    0" in Path(f"/proc/{worker.pid}/limits").read_text()
+    )
+    site.stop(signal.SIGQUIT)
+    assert find(site, Machine(), "core dumps").says == "could not look: the server does not run"
+
+
+def test_the_command_says_each_line_and_ends_with_1_if_anything_is_wrong(site):
+    configure(site, onion_address="")
+    done = leakdrop("check", "--config", site.config, "--torrc", "/nothing")
+    assert done.returncode == 1
+    assert "WRONG  onion address: it is not configured" in done.stdout
+    assert "       mend: onion_address = " in done.stdout
+    as_json = leakdrop("check", "--json", "--config", site.config)
+    told = json.loads(as_json.stdout)
+    assert as_json.returncode == 1
+    assert told["wrong"] == sum(one["state"] == "wrong" for one in told["findings"])
+    assert {"subject", "state", "says", "mend"} == set(told["findings"][0])
+
+
+def test_without_a_configuration_there_is_nothing_to_go_by(tmp_path):
+    assert_one_line(leakdrop("check", "--config", tmp_path / "config.toml"), "There is no configuration file")
+
+
+def test_a_configured_unix_socket_is_looked_for_in_the_torrc(site, machine):
+    configure(site, bind="unix:/run/other")
+    assert load_config(site.config).bind == "unix:/run/other"
+    assert_wrong(site, machine, "onion service", "has none that leads to")
+    edit_torrc(machine, "/run/leakdrop/socket", "/run/other")
+    assert find(site, machine, "HiddenServiceExportCircuitID").state is State.RIGHT
+    assert free_port()
