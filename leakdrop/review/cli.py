@@ -364,6 +364,8 @@ def _add_reply(verbs: Verbs) -> None:
     verb.add_argument(
         "-o", "--output", metavar="BUNDLE", type=Path, help="the bundle to write to (default: the same)"
     )
+    verb.add_argument("--case", metavar="DIR", type=Path, help="write it into the custody log in this folder")
+    _add_here(verb)
     verb.set_defaults(
         run=lambda args: reply(
             args.source,
@@ -372,6 +374,8 @@ def _add_reply(verbs: Verbs) -> None:
             args.files,
             args.output,
             _key_options(args),
+            case=args.case,
+            here=args.here,
         )
     )
 

@@ -143,13 +143,13 @@ def _parse_before(line: bytes) -> str | None:
     return fields.get("before") if isinstance(fields, dict) else None
 
 
-def open_log(folder: Path, bundle: Path | None, *, here: bool) -> CustodyLog:
-    """The log of a case; a line that does not fit is told.
+def open_log(folder: Path, bundle: Path | None, *, here: bool, option: str = "--case") -> CustodyLog:
+    """The log of a case; a line that does not fit is told. `option` is the one that named its folder.
 
     Raises UsageError and ReportError.
     """
     if bundle and not here:
-        refuse_file_system_of(bundle, folder)
+        refuse_file_system_of(bundle, folder, option)
     log = CustodyLog(folder)
     if wrong := check_log(log.read()):
         warn(f"{log.path}: line {wrong[0]} does not fit those before it: it was changed, or cut off.")

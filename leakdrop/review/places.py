@@ -12,12 +12,15 @@ from leakdrop.errors import UsageError
 from leakdrop.seal.files import nearest_folder
 
 
-def refuse_file_system_of(bundle: Path, destination: Path) -> None:
-    """Raises UsageError if a bundle and the place to write to lie on one file system."""
+def refuse_file_system_of(bundle: Path, destination: Path, option: str = "-o") -> None:
+    """Raises UsageError if a bundle and the place to write to lie on one file system.
+
+    `option` is the one that chooses another place.
+    """
     if bundle.stat().st_dev == nearest_folder(destination).stat().st_dev:
         raise UsageError(
             f"{destination} is on the same file system as the bundle, and the stick goes back to the server: "
-            "choose another place with -o, or add --here."
+            f"choose another place with {option}, or add --here."
         )
 
 

@@ -1,31 +1,18 @@
-"""The verb `reply`: seals an answer to the key in a submission, and lays it on the stick: docs/bundle.md.
+"""The verb `reply`: seals an answer to the source of a submission, and lays it on the stick."""
 
-Only whoever has the source's twelve words can open it. It names nobody, and nothing in it or around it says
-which submission it answers.
-"""
-
-import hashlib
-import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leakdrop.bundle import LIST_NAME, MAX_REPLY, MAX_REPLY_FILES, REPLIES_NAME, name_reply
-from leakdrop.envelope.index import Index, ReplyTo, clean_message
-from leakdrop.errors import BundleError, LeakdropError, UsageError
+from leakdrop.bundle import MAX_REPLY_FILES
+from leakdrop.envelope.index import clean_message
+from leakdrop.errors import UsageError
+from leakdrop.review.custody import open_log
 from leakdrop.review.inbox import Inbox, Item, open_inbox, open_item
-from leakdrop.review.keys import KeyOptions, KeySet
-from leakdrop.review.receipts import find_forged, look_at_all
-from leakdrop.seal.files import check_room, create_whole_file, sync_folder
-from leakdrop.seal.offline import Draft, draft, read_message, seal_draft_into
-from leakdrop.terminal import describe_contents, human_size, say, warn
-
-RECEIVED = (
-    "Thank you. What you sent has arrived, it could be opened, and people are reading it.\n\n"
-    "It can take some weeks until you hear more. Come back from time to time with your twelve words, "
-    "and each time choose New Identity before you do.\n"
-)
+from leakdrop.review.keys import KeyOptions
+from leakdrop.review.replying import RECEIVED, WHAT_NEXT, find_bundle, name_forged, seal_reply
+from leakdrop.seal.offline import Draft, draft, read_message
+from leakdrop.terminal import human_size, say, warn
 
 
 @dataclass(frozen=True)
@@ -50,25 +37,30 @@ def reply(
     files: Sequence[Path],
     output: Path | None,
     options: KeyOptions,
+    *,
+    case: Path | None = None,
+    here: bool = False,
 ) -> int:
     """Seal a reply to the submission that `source` is, or that `name` begins in it.
 
-    Raises UsageError, BundleError, EnvelopeError, SubmissionError, NoRoomError and OSError.
+    `case` is the folder of a custody log, if one is kept. Raises UsageError, BundleError, EnvelopeError,
+    SubmissionError, NoRoomError, ReportError and OSError.
     """
     inbox = open_inbox(source)
     item = _choose(inbox, name)
-    folder = _find_bundle(inbox, output) / REPLIES_NAME
+    bundle = find_bundle(inbox, output)
     answer = draft("review", "", text.read(), files)
     _check(answer)
+    log = open_log(case, bundle, here=here) if case else None
     keys = options.open()
-    reply_to = _find_address(item, keys)
-    _warn_of_forgery(item, inbox, keys)
-    envelope = _seal(answer, reply_to)
-    path = folder / name_reply(reply_to.mailbox, hashlib.sha256(envelope).hexdigest())
-    _write(path, envelope)
-    what = describe_contents(len(answer.files), bool(answer.message))
-    say(f"Sealed {what} into {path} ({human_size(len(envelope))}).")
-    say("Only whoever has the source's twelve words can open it. Take the stick back to the operator.")
+    with open_item(item, keys.pairs) as (_, envelope):
+        if forged := name_forged(item, inbox, keys):
+            warn(forged)
+        sealed = seal_reply(item, envelope, answer, bundle)
+    say(sealed.sentence)
+    say(WHAT_NEXT)
+    if log:
+        log.append(sealed.act)
     return 0
 
 
@@ -87,23 +79,6 @@ def _choose(inbox: Inbox, name: str | None) -> Item:
     )
 
 
-def _find_bundle(inbox: Inbox, output: Path | None) -> Path:
-    """The bundle that takes the reply. Raises UsageError and BundleError."""
-    folder = output or inbox.bundle
-    if folder is None:
-        raise UsageError(f"{inbox.path} lies in no bundle: say with -o which bundle takes the reply.")
-    if not (folder / LIST_NAME).exists():
-        raise BundleError(f"{folder} is not a bundle: it holds no {LIST_NAME}.")
-    replies = folder / REPLIES_NAME
-    if replies.is_symlink() or (replies.exists() and not replies.is_dir()):
-        raise BundleError(f"{replies} is not a folder.")
-    if not os.access(replies if replies.exists() else folder, os.W_OK | os.X_OK):
-        raise BundleError(
-            f"{folder} is read-only: unlock the stick, or say with -o which bundle takes the reply."
-        )
-    return folder
-
-
 def _check(answer: Draft) -> None:
     """Raises UsageError if there is nothing to seal, or more than a reply can hold."""
     if not answer.message and not answer.paths:
@@ -112,41 +87,3 @@ def _check(answer: Draft) -> None:
         raise UsageError(
             f"The files have {human_size(answer.size)} together; a reply takes {human_size(MAX_REPLY_FILES)}."
         )
-
-
-def _find_address(item: Item, keys: KeySet) -> ReplyTo:
-    """Where a submission asks for replies. Raises EnvelopeError and LeakdropError."""
-    with open_item(item, keys.pairs) as (_, envelope):
-        index: Index = envelope.index
-    if index.reply_to is None:
-        raise LeakdropError(f"{item.name} does not say where replies go: its source has no twelve words.")
-    return index.reply_to
-
-
-def _warn_of_forgery(item: Item, inbox: Inbox, keys: KeySet) -> None:
-    """Say that another submission has the same mailbox with another key: one of the two deceives."""
-    beside = open_inbox(inbox.bundle) if inbox.bundle else inbox
-    for forged in find_forged(look_at_all(beside, keys)):
-        if any(sight.item.name == item.name or item.name in sight.item.copies for sight in forged):
-            names = ", ".join(sight.item.short_name for sight in forged)
-            warn(
-                f"{names} have the same mailbox and different keys: one of them is forged, perhaps this one."
-            )
-
-
-def _seal(answer: Draft, reply_to: ReplyTo) -> bytes:
-    """The envelope, whose sum is needed for its name. Raises UsageError and SubmissionError."""
-    if answer.measure([reply_to.key]) > MAX_REPLY:
-        raise UsageError("This is more than a reply can hold: leave something out, or send two.")
-    sink = io.BytesIO()
-    seal_draft_into(sink, answer, [reply_to.key])
-    return sink.getvalue()
-
-
-def _write(path: Path, envelope: bytes) -> None:
-    """Write a file that was not there. Raises NoRoomError and OSError."""
-    check_room(path.parent, len(envelope), "The reply")
-    path.parent.mkdir(exist_ok=True)
-    with create_whole_file(path) as file:
-        file.write(envelope)
-    sync_folder(path.parent.parent)

@@ -55,7 +55,7 @@ def report(
     PassphraseError, ReportError and OSError.
     """
     inbox = open_inbox(path)
-    log = open_log(destination, inbox.bundle, here=here)
+    log = open_log(destination, inbox.bundle, here=here, option="-o")
     skipped = _find_reported(inbox, destination)
     keys = options.open()
     findings = Findings(keys)

@@ -13,7 +13,7 @@ from leakdrop.bundle import MAX_REPLY, MAX_REPLY_FILES, compare, load_bundle, pa
 from leakdrop.envelope.header import read_header
 from leakdrop.envelope.index import MAX_MESSAGE, ReplyTo
 from leakdrop.envelope.opening import Envelope, open_envelope
-from leakdrop.review.reply import RECEIVED
+from leakdrop.review.replying import RECEIVED
 from tests.keys import label_key_pair
 from tests.replies import label_receipt
 from tests.review.inboxes import flip, list_tree, seal_bytes, write_bundle
@@ -192,7 +192,7 @@ def test_an_envelope_alone_needs_a_bundle_to_write_to(answering, stick, reviewer
     alone.parent.mkdir()
     find(stick, reviewer, "amina").rename(alone)
     result = answering(alone, "--received")
-    assert (result.code, "say with -o" in result.err) == (2, True)
+    assert (result.code, "`leakdrop-review reply -o` says which bundle" in result.err) == (2, True)
     assert answering(alone, "--received", "-o", alone.parent).code == 1
     assert answering(alone, "--received", "-o", stick).code == 0
     assert open_reply(only_reply(stick)).index.message == RECEIVED

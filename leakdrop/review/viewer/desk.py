@@ -5,7 +5,7 @@ read out of the envelope when it is asked for; the last few that were looked at 
 """
 
 import threading
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from leakdrop.envelope.opening import Envelope, open_envelope
-from leakdrop.errors import EnvelopeError, LeakdropError
+from leakdrop.errors import BundleError, EnvelopeError, LeakdropError
 from leakdrop.review.custody import CustodyLog
 from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_file
 from leakdrop.review.keys import KeySet
+from leakdrop.review.receipts import Receipt, find_forged, get_receipt, group_by_receipt
 from leakdrop.review.viewer.extraction import Extraction
 from leakdrop.review.viewer.kinds import DAMAGED, HEAD, Kind, find_kind
 from leakdrop.review.viewer.notes import Note, Notebook
+from leakdrop.review.viewer.reply import Reply, describe_failure, seal_text
 from leakdrop.terminal import Progress, show_number
 
-Receipt = tuple[bytes, bytes]  # a mailbox and a key
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -69,27 +70,8 @@ def make_line(number: int, sight: Sight) -> Line:
         excerpt=" ".join(index.message[: 4 * EXCERPT].split())[:EXCERPT],
         characters=len(index.message),
         files=len(index.files),
-        receipt=(index.reply_to.mailbox, index.reply_to.key.encoded) if index.reply_to else None,
+        receipt=get_receipt(index),
     )
-
-
-def find_senders(lines: Sequence[Line]) -> dict[Receipt, list[Line]]:
-    """The submissions that carry the same receipt, where two or more do: the newest week first."""
-    times = Counter(line.receipt for line in lines if line.receipt is not None)
-    groups: dict[Receipt, list[Line]] = {receipt: [] for receipt, many in times.items() if many > 1}
-    for line in sorted(lines, key=lambda line: line.item.week, reverse=True):
-        if line.receipt is not None and line.receipt in groups:
-            groups[line.receipt].append(line)
-    return groups
-
-
-def find_forged(lines: Sequence[Line]) -> list[Line]:
-    """Those that share a mailbox with another one, but not the key: a server could lay that trap."""
-    keys: dict[bytes, set[bytes]] = defaultdict(set)
-    for line in lines:
-        if line.receipt:
-            keys[line.receipt[0]].add(line.receipt[1])
-    return [line for line in lines if line.receipt and len(keys[line.receipt[0]]) > 1]
 
 
 def find_twins(lines: Sequence[Line]) -> list[Line]:
@@ -111,13 +93,15 @@ class Desk:
     ) -> None:
         self.inbox, self.keys, self.output = inbox, keys, output
         self.lines = tuple(_look(inbox, keys))
-        self._senders = find_senders(self.lines)
+        newest_first = sorted(self.lines, key=lambda line: line.item.week, reverse=True)
+        self._senders = {group[0].receipt: group for group in group_by_receipt(newest_first)}
         self.twins = find_twins(self.lines)
-        self.forged = find_forged(self.lines)
+        self.forged = [line for group in find_forged(self.lines) for line in group]
         self._notebook, self._log = notebook, log
         self._open: _Kept[int, Envelope] = _Kept(MOST_OPEN)
         self._kinds: _Kept[tuple[int, int], Kind] = _Kept(MOST_KINDS)
         self._extractions: dict[int, Extraction] = {}
+        self._replies: dict[int, Reply] = {}
         self._lock = threading.Lock()
         self._notes_lock = threading.Lock()
 
@@ -141,7 +125,7 @@ class Desk:
 
     def find_sender(self, line: Line) -> list[Line]:
         """All that carry the same receipt as this one; none if it carries none, or alone."""
-        return self._senders.get(line.receipt, []) if line.receipt else []
+        return self._senders.get(line.receipt, [])
 
     def note(self, line: Line) -> Note:
         return self._notebook.find(line.header_sha256) if self._notebook else Note()
@@ -166,6 +150,26 @@ class Desk:
     def stop_extraction(self, line: Line) -> None:
         if extraction := self.find_extraction(line):
             extraction.stop()
+
+    def find_reply(self, line: Line) -> Reply:
+        return self._replies.get(line.number, Reply())
+
+    def draft_reply(self, line: Line, text: str) -> None:
+        """Put “Received, thank you” behind the text of a reply."""
+        self._replies[line.number] = Reply(text).add_received()
+
+    def reply(self, line: Line, text: str) -> None:
+        """Seal a reply to a submission's source. If that is not possible, the text stays."""
+        try:
+            with self.open(line.number) as envelope:
+                # What was read is what is answered, whatever has been laid in its place.
+                if get_receipt(envelope.index) != line.receipt:
+                    raise BundleError(f"{line.item.path} is not what it was: start the viewer again.")
+                self._replies[line.number] = seal_text(
+                    text, line.item, envelope, self.inbox, self.keys, self._log
+                )
+        except (LeakdropError, OSError) as error:
+            self._replies[line.number] = Reply(text, describe_failure(error))
 
     def close(self) -> None:
         """Stop what is under way; nothing half-written stays."""

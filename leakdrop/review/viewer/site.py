@@ -6,7 +6,7 @@
     GET  /<token>/<envelope>/            a submission; ?page=2 of its files
     GET  /<token>/<envelope>/<file>/     a picture or a recording on a page of its own
     GET  /<token>/<envelope>/<file>/bytes    its bytes, or a range of them
-    POST /<token>/<envelope>/note, mark, new, extract, stop
+    POST /<token>/<envelope>/note, mark, new, reply, extract, stop
 
 Envelopes and files are numbers: no name that a source chose stands in an address.
 """
@@ -23,6 +23,7 @@ from leakdrop.review.viewer import pages, submission_page
 from leakdrop.review.viewer.desk import Desk, Line
 from leakdrop.review.viewer.notes import MAX_NOTE
 from leakdrop.review.viewer.ranges import NoSuchRangeError, choose_range
+from leakdrop.review.viewer.reply import MAX_TEXT
 from leakdrop.review.viewer.requests import (
     PAGE,
     SHOWN,
@@ -117,12 +118,16 @@ class Site:
         line, form = self._find_line(parts[0]), request.read_form()
         match parts[1]:
             case "note":
-                self.desk.write_note(line, note=_read_note(form))
+                self.desk.write_note(line, note=_read_text(form, "note", MAX_NOTE))
             case "mark":
                 self.desk.write_note(line, marked=form.get("marked") == "yes")
             case "new":
                 self.desk.write_note(line, read=False)
                 return _redirect(self.door.address)
+            case "reply" if "received" in form:
+                self.desk.draft_reply(line, _read_text(form, "text", MAX_TEXT))
+            case "reply":
+                self.desk.reply(line, _read_text(form, "text", MAX_TEXT))
             case "extract":
                 self.desk.extract(line)
             case "stop":
@@ -188,11 +193,9 @@ def _parse_number(text: str) -> int:
     return int(text)
 
 
-def _read_note(form: dict[str, str]) -> str:
-    """A note as it was typed, with LF at the ends of lines. Raises RefusedError."""
-    note = form.get("note", "").replace("\r\n", "\n")
-    if len(note) > MAX_NOTE:
-        raise RefusedError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A note has at most {MAX_NOTE:,} characters."
-        )
-    return note
+def _read_text(form: dict[str, str], name: str, most: int) -> str:
+    """A text as it was typed, with LF at the ends of lines. Raises RefusedError."""
+    text = form.get(name, "").replace("\r\n", "\n")
+    if len(text) > most:
+        raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A {name} has at most {most:,} characters.")
+    return text

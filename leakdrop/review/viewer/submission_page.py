@@ -1,10 +1,12 @@
 """The page of one submission: who can read it, what it says, its files, and what is done with it."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 from leakdrop.envelope.opening import Envelope
-from leakdrop.errors import EnvelopeError, Kind
+from leakdrop.errors import BundleError, EnvelopeError, Kind
 from leakdrop.review.listing import SEALED_WORDS
+from leakdrop.review.replying import WHAT_NEXT
 from leakdrop.review.viewer.desk import Desk, Line
 from leakdrop.review.viewer.extraction import Extraction
 from leakdrop.review.viewer.kinds import Kind as FileKind
@@ -20,6 +22,7 @@ from leakdrop.review.viewer.pages import (
     show_name,
     write,
 )
+from leakdrop.review.viewer.reply import MAX_TEXT
 from leakdrop.terminal import count, human_size
 
 FILES_PER_PAGE = 50
@@ -32,14 +35,25 @@ ADVICE = (
 
 
 def write_submission(desk: Desk, base: str, line: Line, page: int) -> bytes:
-    """The page of an envelope. Raises EnvelopeError and BundleError if it does not open any more."""
+    """The page of an envelope. Raises EnvelopeError and BundleError if it does not open any more.
+
+    Then, too, the text of a reply that could not be sealed is shown.
+    """
     here = f"{base}/{line.number}"
     title = f"Envelope {line.item.short_name}"
     top = [link_to_inbox(base), element("h1", title)]
     if line.refusal:
         return write(base, title, *top, *_tell_refusal(desk, line))
     failure = _mark_read(desk, line)
-    with desk.open(line.number) as envelope:
+    with ExitStack() as kept:
+        try:
+            envelope = kept.enter_context(desk.open(line.number))
+        except (EnvelopeError, BundleError) as refusal:
+            if not desk.find_reply(line).text:
+                raise
+            sentence = element("p", str(refusal))
+            notice = make_notice("This envelope does not open any more", sentence)
+            return write(base, title, *top, notice, _make_reply(desk, here, line))
         return write(
             base,
             title,
@@ -51,7 +65,7 @@ def write_submission(desk: Desk, base: str, line: Line, page: int) -> bytes:
             _make_files(desk, here, line, envelope, page),
             _make_facts(desk, base, line, envelope),
             _make_note(desk, here, line),
-            _make_reply(line),
+            _make_reply(desk, here, line),
             _make_extraction(desk, here, line),
         )
 
@@ -228,20 +242,58 @@ def _make_note(desk: Desk, here: str, line: Line) -> Element:
     )
 
 
-def _make_reply(line: Line) -> Element:
-    """How the source is answered. Replies are written onto the stick, which the viewer never writes to."""
+def _make_reply(desk: Desk, here: str, line: Line) -> Element:
     return element(
         "section",
-        element("h2", "Reply"),
-        *(
-            (
-                element("p", "This source can come back for replies. To seal one, on the terminal:"),
-                element("pre", f"leakdrop-review reply {line.item.path} --key … --message FILE"),
-            )
-            if line.receipt
-            else (element("p", "This source left no way to reply."),)
-        ),
+        element("h2", element("label", "Reply", for_="reply-text") if _takes_reply(desk, line) else "Reply"),
+        *_tell_reply(desk, here, line),
         id="reply",
+    )
+
+
+def _takes_reply(desk: Desk, line: Line) -> bool:
+    return bool(line.receipt and desk.inbox.bundle)
+
+
+def _tell_reply(desk: Desk, here: str, line: Line) -> Iterator[Child]:
+    """How the source is answered: by a form, whose text is never lost."""
+    reply = desk.find_reply(line)
+    if reply.sealed:
+        yield element("p", reply.sealed.sentence, role="status")
+        yield element("p", WHAT_NEXT)
+    if reply.warning:
+        yield make_notice("One thing more", element("p", reply.warning))
+    if reply.failure:
+        yield element("p", f"It was not sealed. {reply.failure}", role="status")
+    if not line.receipt:
+        yield element("p", "This source left no way to reply.")
+        return
+    if not _takes_reply(desk, line):
+        yield element("p", "This envelope lies in no bundle that could take a reply. On the terminal:")
+        yield element("pre", f"leakdrop-review reply {line.item.path} --key … --message FILE -o BUNDLE")
+        return
+    if line in desk.forged:
+        yield element("p", FORGED)
+    # A parser of HTML drops a line end at the beginning.
+    text = element("textarea", Own("\n" + reply.text), name="text", id="reply-text", rows="7", dir="auto")
+    text.set("maxlength", str(MAX_TEXT))
+    yield make_form(
+        f"{here}/reply",
+        text,
+        element(
+            "div",
+            element("button", "Seal the reply"),
+            element("button", "Put in “Received, thank you”", name="received", value="yes"),
+            class_="buttons",
+        ),
+    )
+    yield element(
+        "p",
+        "It is sealed to this source alone and written onto the stick, for the operator. Files go along with "
+        "the command ",
+        element("code", "leakdrop-review reply"),
+        "; a text is enough. What you have not sealed is forgotten when the viewer ends.",
+        class_="facts",
     )
 
 

@@ -153,7 +153,7 @@ def test_one_sender_is_grouped_and_a_forged_mailbox_is_not(view, reviewer, tmp_p
             assert "Another submission has the same mailbox" not in text
         else:
             assert "Another submission has the same mailbox, and another key" in text
-        assert ("leakdrop-review reply" in text) == ("between" not in text)
+        assert ("Seal the reply" in text) == ("between" not in text)
     places = [number for number, text in enumerate(links) if "first" in text or "second" in text]
     assert places[1] - places[0] == 1
 
