@@ -17,8 +17,8 @@ INTRODUCTION = """\
 Written by `make bench`; every figure is of one run on one machine, and only ratios within it mean anything.
 Rounds take turns, and the fastest are compared. What is wanted was fixed before it was measured.
 
-*{cores} cores, {machine}, Python {python}; load average {load:.1f} at the end; files in {folder}; {runs} rounds.
-Peers: {peers}.*
+*{cores} cores, {machine}, Python {python}; load average {load:.1f} at the end; files in {folder};
+{runs} rounds. Peers: {peers}.*
 """
 PEERS = ("age", "gpg", "onionshare-cli", "gunicorn")
 
