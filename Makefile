@@ -77,4 +77,4 @@ lock: $(READY) ## the lock files, from pyproject.toml and package.json
 	$(WITH_NODE) npm install --silent --ignore-scripts --package-lock-only
 
 clean: ## removes what the targets made
-	rm -rf .venv node_modules demo build dist leakdrop/intake/static
+	rm -rf .venv node_modules demo build dist mutants leakdrop/intake/static
