@@ -19,6 +19,7 @@ INSTALL = {
     "exiftool": "libimage-exiftool-perl",
     "heif-enc": "libheif-examples",
     "strace": "strace",
+    "gcc": "gcc libc6-dev",
     "unshare": "util-linux",
     "firefox-esr": "firefox-esr",
     "tor": "tor",
