@@ -34,7 +34,9 @@ def serve(site):
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["serve"], ["init"], ["status"], ["export"]], ids=lambda words: "-".join(words)
+    "words",
+    [[], ["serve"], ["init"], ["status"], ["export"], ["manifest"], ["verify"]],
+    ids=lambda words: "-".join(words),
 )
 def test_help_has_an_example(words):
     done = leakdrop(*words, "--help")

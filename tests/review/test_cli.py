@@ -14,7 +14,7 @@ from tests.media import ARABIC
 from tests.review.inboxes import seal_bytes, write_bundle
 from tests.site import BIN, run
 
-VERBS = ("keygen", "fingerprint", "list", "read", "extract")
+VERBS = ("keygen", "fingerprint", "list", "read", "extract", "sign")
 
 
 @pytest.mark.parametrize("verb", VERBS)
