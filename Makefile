@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup static run test long debian check lint vectors bench review-bundle lock wheel clean mutants traffic build verify-release audit
+.PHONY: help setup static run test long debian check lint vectors crash tor-storm load fuzz bench review-bundle lock wheel clean mutants traffic build verify-release audit
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -54,6 +54,20 @@ check: lint test ## all that CI runs
 vectors: $(READY) ## make the test vectors anew
 	$(BIN)/python tests/vectors/make.py
 
+crash: $(READY) $(STATIC) ## kill -9 at 300 moments; disk, clock and database in trouble (needs gcc and root)
+	$(BIN)/python -m tests.campaigns.crash --write
+	$(BIN)/python -m tests.campaigns.trouble --write
+
+tor-storm: $(READY) $(STATIC) ## 20 uploads of 50 MiB over a private Tor network that breaks all the time
+	$(BIN)/python -m tests.campaigns.tor_storm --write
+
+load: $(READY) $(STATIC) ## 200 slow sources, slow heads, silent readers, a flood, an hour of mixed load
+	$(BIN)/python -m tests.campaigns.load --minutes 60 --write
+
+fuzz: $(READY) $(STATIC) ## ten million inputs for the parsers, and requests of every kind
+	$(BIN)/python -m tests.campaigns.fuzz --write
+	$(BIN)/python -m tests.campaigns.surface --write
+
 bench: $(READY) $(STATIC) ## speed and memory, as ratios within one run
 	$(BIN)/python -m tests.bench --write
 
@@ -90,4 +104,4 @@ wheel: $(READY) $(STATIC) ## what an operator installs, into dist/: the wheel, a
 	cp requirements-server.lock dist/
 
 clean: ## removes what the targets made
-	rm -rf .venv node_modules demo build dist leakdrop/intake/static
+	rm -rf .venv node_modules demo build dist mutants leakdrop/intake/static

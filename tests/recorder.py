@@ -61,8 +61,12 @@ class Recorder:
         self._hang_up()
 
     @property
+    def port_here(self) -> int:
+        return self._listener.getsockname()[1]
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+        return f"http://127.0.0.1:{self.port_here}/"
 
     def take(self) -> Shape:
         """What was seen since the last time. Open connections are ended: the next visitor has their own."""

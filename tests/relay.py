@@ -1,4 +1,6 @@
-"""A server between a site and its visitors, which passes everything on, and changes what it is told to.
+"""A server between a site and its visitors, which passes pages on, and changes what it is told to.
+
+tests/intake/wire.py is the one that breaks connections.
 
     with Relay(site.port, change) as relay:
         relay.url
@@ -48,8 +50,12 @@ class Relay:
         self._thread = threading.Thread(target=self._server.serve_forever)
 
     @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/"
+        return f"http://127.0.0.1:{self.port}/"
 
     def __enter__(self) -> Self:
         self._thread.start()

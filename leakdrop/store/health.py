@@ -79,9 +79,7 @@ def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.dat
                 path.name for path in layout.drops.iterdir() if path.name.removesuffix(ENVELOPE) not in whole
             )
         ),
-        unsettled=tuple(
-            name for name in sorted(listed) if _is_late(rows[name], files[name], today)
-        ),
+        unsettled=tuple(name for name in sorted(listed) if _is_late(rows[name], files[name], today)),
         timed=tuple(name for name in sorted(whole) if files[name].stat().st_mtime_ns),
         acknowledged={name: week for name, week in acknowledged if week},
         uploads=len(uploads.keys() & parts.keys()),

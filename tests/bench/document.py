@@ -17,7 +17,8 @@ INTRODUCTION = """\
 Written by `make bench`; every figure is of one run on one machine, and only ratios within it mean anything.
 Rounds take turns, and the fastest are compared. What is wanted was fixed before it was measured.
 
-*{cores} cores, {machine}, Python {python}; files in {folder}; {runs} rounds. Peers: {peers}.*
+*{cores} cores, {machine}, Python {python}; load average {load:.1f} at the end; files in {folder};
+{runs} rounds. Peers: {peers}.*
 """
 PEERS = ("age", "gpg", "onionshare-cli", "gunicorn")
 
@@ -27,6 +28,7 @@ def write_document(results: Sequence[Result], curves: Sequence[Curve], folder: P
         INTRODUCTION.format(
             cores=os.cpu_count(),
             machine=platform.machine(),
+            load=os.getloadavg()[0],
             python=platform.python_version(),
             folder="memory" if folder.is_relative_to("/dev/shm") else "the temporary folder",
             runs=runs,

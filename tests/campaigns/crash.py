@@ -2,11 +2,12 @@
 
     python -m tests.campaigns.crash [--count N] [--seed S] [--write]
 
-The server dies while five sources send and an exporter exports. Half of the times it dies at a moment that
-chance chooses, half of the times next to a call that changes its disk, the n-th from then on (faults.c), and
-some of these while it starts. Then each of the operator's verbs dies next to the first such call, the
-second, the third, until it has none left. What a power cut takes with it, bytes that were not synced, stays here:
-that they are synced before anything is acknowledged is for the everyday tests to show.
+The server dies while five sources send and an exporter exports. Half of the times it dies at a moment
+that chance chooses, half of the times next to a call that changes its disk, the n-th from then on
+(faults.c), and some of these while it starts. Then each of the operator's verbs dies next to the first
+such call, the second, the third, until it has none left. What a power cut takes with it, bytes that were
+not synced, stays here: that they are synced before anything is acknowledged is for the everyday tests to
+show.
 """
 
 import random
@@ -31,13 +32,13 @@ from tests.site import BIN, make_test_site
 
 TITLE = "Crashes"
 TEXT = """\
-`make crash`: the server is ended by SIGKILL, all its processes at once, while three tus clients and two senders of forms
-send without end and drops are exported. Each time, before the sources go on: every acknowledged byte of each
-unfinished upload is where it was; every envelope and form that was acknowledged is there once and opens whole; nothing
-lies in `incoming/` or the temporary folder; each drop has a row, each row a drop, each part a row; SQLite's own check finds
-nothing. The verbs are ended next to each of their calls that change the disk, in turn; then the same is checked, and they
-are run again to their end. What a power cut takes with it is not simulated (no dm-flakey here): kill -9 leaves what the
-kernel holds."""
+`make crash`: the server is ended by SIGKILL, all its processes at once, while three tus clients and two
+senders of forms send without end and drops are exported. Each time, before the sources go on: every
+acknowledged byte of each unfinished upload is where it was; every envelope and form that was acknowledged
+is there once and opens whole; nothing lies in `incoming/` or the temporary folder; each drop has a row,
+each row a drop, each part a row; SQLite's own check finds nothing. The verbs are ended next to each of
+their calls that change the disk, in turn; then the same is checked, and they are run again to their end.
+What a power cut takes with it is not simulated (no dm-flakey here): kill -9 leaves what the kernel holds."""
 MOST_DROPS = 30
 
 

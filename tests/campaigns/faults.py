@@ -1,4 +1,4 @@
-"""The layer of faults.c between a program and its disk: chosen calls fail, or are the last that it makes."""
+"""The layer of faults.c between a program, its disk and its clock: calls fail, or are the last ones."""
 
 import os
 import subprocess
@@ -43,6 +43,7 @@ class FaultLayer:
             f"LEAKDROP_FAULT_DIR={self.folder.resolve()}/",
             f"LEAKDROP_FAULT_CALLS={','.join(self.calls)},",
             f"LEAKDROP_FAULT_PLAN={self.plan_file}",
+            f"LEAKDROP_FAULT_CLOCK={self.library.with_suffix('.clock')}",
         )
 
     def plan(self, first: int, last: int, do: str | int) -> None:
@@ -50,6 +51,12 @@ class FaultLayer:
         fresh = self.plan_file.with_suffix(".new")
         fresh.write_text(f"{first} {last} {do}\n")
         fresh.rename(self.plan_file)
+
+    def set_clock(self, hours: int) -> None:
+        """Set the time of day wrong by so many hours."""
+        fresh = self.library.with_suffix(".tick")
+        fresh.write_text(f"{hours * 3600}\n")
+        fresh.rename(self.library.with_suffix(".clock"))
 
     def heal(self) -> None:
         self.plan(0, 0, 0)

@@ -2,9 +2,9 @@
 
     python -m tests.campaigns.fuzz [--count N] [--seconds S] [--only TARGET] [--write]
 
-Each target (targets.py) runs in a process of its own under atheris, which follows what parts of the code an
-input reaches. Where atheris cannot be had, plain mutation of the seeds takes its place. What escapes is written to
-a file, which `--repeat FILE --only TARGET` runs again.
+Each target (targets.py) runs in a process of its own under atheris, which follows what parts of the code
+an input reaches. Where atheris cannot be had, plain mutation of the seeds takes its place. What escapes
+is written to a file, which `--repeat FILE --only TARGET` runs again.
 """
 
 import json
@@ -23,11 +23,13 @@ from tests.campaigns.proof import make_parser, report
 
 TITLE = "Hostile bytes"
 TEXT = """\
-`make fuzz`: each parser is given bytes that a fuzzer makes of the test vectors and of its own finds, by atheris (libFuzzer),
-which is led by the code that they reach. “opener” changes a sealed envelope anywhere; “plaintext” seals any index, padding and
-trailer properly; “requests” go to the whole application, without its server. An escape is any exception but the named errors, an
-answer of 500, an index that is taken and would be written otherwise, or 30 seconds for one input. Memory is that of the
-process, after a tenth of the executions and at the end; the fuzzer's own growing collection of inputs is in it."""
+`make fuzz`: each parser is given bytes that a fuzzer makes of the test vectors and of its own finds, by
+atheris (libFuzzer), which is led by the code that they reach. “opener” changes a sealed envelope
+anywhere; “plaintext” seals any index, padding and trailer properly; “requests” go to the whole
+application, without its server. An escape is any exception but the named errors, an answer of 500, an
+index that is taken and would be written otherwise, or 30 seconds for one input. Memory is that of the
+process, after a tenth of the executions and at the end; the fuzzer's own growing collection of inputs is
+in it."""
 MEMORY_LIMIT_MIB = 1024
 
 

@@ -28,11 +28,12 @@ from tests.tus import MIB, Connection, TusClient, make_envelope
 
 TITLE = "Load"
 TEXT = """\
-`make load`: a source loads the first page and uploads 16 MiB in parts of 1 MiB, alone and then in company; medians of five
-times. A slow source sends 8 KiB each second; a quarter of them send nothing more after their first bytes. Slow heads come a letter a
-second, half-open connections say nothing, silent readers ask for the largest file and do not read it. All of them have the
-site's default settings to deal with. Memory is that of the server's processes together, while five sources send, and slow ones come and go:
-the median of the second quarter of the time, and that of the last."""
+`make load`: a source loads the first page and uploads 16 MiB in parts of 1 MiB, alone and then in
+company; medians of five times. A slow source sends 8 KiB each second; a quarter of them send nothing more
+after their first bytes. Slow heads come a letter a second, half-open connections say nothing, silent
+readers ask for the largest file and do not read it. All of them have the site's default settings to deal
+with. Memory is that of the server's processes together, while five sources send, and slow ones come and
+go: the median of the second quarter of the time, and that of the last."""
 MOST_RATIO = 2.0
 MOST_GROWTH = 1.1
 SIZE = 16 * MIB
@@ -145,7 +146,7 @@ class HalfOpen(Company):
 
     def visit(self) -> None:
         with self.connect() as connection:
-            connection.settimeout(1)
+            connection.settimeout(5)
             self.is_there.set()
             while not self.stop.is_set():
                 with contextlib.suppress(TimeoutError):

@@ -66,6 +66,7 @@ class Ledger:
     heard: set[str] = field(default_factory=set)
     acknowledged: int = 0  # PATCH requests
     broken: int = 0  # requests without an answer
+    refused: int = 0  # requests that were refused as they may be in trouble
     faults: list[str] = field(default_factory=list)  # what a site must not do
 
     @property
@@ -74,7 +75,12 @@ class Ledger:
 
 
 class Source(threading.Thread):
-    """Sends one submission after another until `stop` is set."""
+    """Sends one submission after another until `stop` is set.
+
+    `refusals` are statuses that the site may answer instead, in the trouble that it is in.
+    """
+
+    refusals: tuple[int, ...] = ()
 
     def __init__(self, site: Site, ledger: Ledger, gate: Gate, chance: random.Random) -> None:
         super().__init__(daemon=True)
@@ -95,19 +101,15 @@ class Source(threading.Thread):
         raise NotImplementedError
 
     def expect(self, status: int, *allowed: int) -> bool:
-        """Whether the answer is the first of these; any that is none of them is a fault."""
-        if status not in allowed:
+        """Whether the answer is the first of these; one that is not among them, or a refusal, is a fault."""
+        if status not in allowed + self.refusals:
             self.ledger.faults.append(f"{type(self).__name__} was answered {status}, not {allowed}")
+        self.ledger.refused += status in self.refusals
         return status == allowed[0]
 
 
 class TusSource(Source):
-    """Uploads envelopes in parts, and goes on where the site says that it has got to.
-
-    `refusals` are statuses that the site may answer instead, in the trouble that it is in.
-    """
-
-    refusals: tuple[int, ...] = ()
+    """Uploads envelopes in parts, and goes on where the site says that it has got to."""
 
     def __init__(self, site: Site, ledger: Ledger, gate: Gate, chance: random.Random) -> None:
         super().__init__(site, ledger, gate, chance)
@@ -122,11 +124,11 @@ class TusSource(Source):
         if not sending.path:
             length = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(sending.envelope))}
             answer = self.client.request("POST", "/uploads", length)
-            if self.expect(answer.status, 201, *self.refusals):
+            if self.expect(answer.status, 201):
                 sending.path = answer.headers["location"]
             return
         answer = self.client.head(sending.path)
-        if not self.expect(answer.status, 200, *self.refusals):
+        if not self.expect(answer.status, 200):
             if answer.status == 404:
                 self.sending = None
             return
@@ -136,7 +138,7 @@ class TusSource(Source):
             size = self.chance.choice([1, 70_000, 300_000, 300_000, 1_000_000])
             piece = sending.envelope[answer.offset :][:size]
             answer = self.client.patch(sending.path, answer.offset, piece)
-            if not self.expect(answer.status, 204, 409, *self.refusals):
+            if not self.expect(answer.status, 204, 409):
                 return
         self.ledger.acknowledged += 1
         sending.acknowledged = answer.offset
@@ -148,14 +150,12 @@ class TusSource(Source):
 class FormSource(Source):
     """Sends the form without JavaScript, whole in one request."""
 
-    refusals: tuple[int, ...] = ()
-
     def step(self) -> None:
         message = f"{self.name} {self.chance.getrandbits(64):016x}"
         self.ledger.said.add(message)
         recording = self.chance.randbytes(self.chance.choice([1, 50_000, 600_000]))
         status, _ = self.site.send(("message", message), ("files", "talk.m4a", recording))
-        if self.expect(status, 200, *self.refusals):
+        if self.expect(status, 200):
             self.ledger.heard.add(message)
 
 

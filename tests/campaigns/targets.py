@@ -1,7 +1,7 @@
 """What is fuzzed: for each parser a function of any bytes, and the bytes to begin with.
 
-A target lets its parser's named errors pass, which are LeakdropErrors, and nothing else. What a reader takes, it
-must also write again to the same bytes, where the format is canonical.
+A target lets its parser's named errors pass, which are LeakdropErrors, and nothing else. What a reader
+takes, it must also write again to the same bytes, where the format is canonical.
 """
 
 import base64
@@ -38,7 +38,7 @@ ALICE = label_key_pair("alice")
 
 @dataclass(frozen=True)
 class Target:
-    """A parser: its function, seeds, how many of each thousand executions it gets, how long an input may be."""
+    """A parser: its function, seeds, its share of the executions, how long an input may be in bytes."""
 
     name: str
     run: Callable[[bytes], object]
@@ -194,12 +194,21 @@ def application():
 
 
 METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT", "BREW")
-HEADERS = ("HTTP_TUS_RESUMABLE", "HTTP_UPLOAD_OFFSET", "HTTP_UPLOAD_LENGTH", "CONTENT_TYPE", "HTTP_HOST",
-           "HTTP_TRANSFER_ENCODING", "HTTP_SEC_FETCH_SITE", "HTTP_ACCEPT_ENCODING", "CONTENT_LENGTH")  # fmt: skip
+HEADERS = (
+    "HTTP_TUS_RESUMABLE",
+    "HTTP_UPLOAD_OFFSET",
+    "HTTP_UPLOAD_LENGTH",
+    "CONTENT_TYPE",
+    "HTTP_HOST",
+    "HTTP_TRANSFER_ENCODING",
+    "HTTP_SEC_FETCH_SITE",
+    "HTTP_ACCEPT_ENCODING",
+    "CONTENT_LENGTH",
+)
 
 
 def run_request(given: bytes) -> None:
-    """One request to the application: a byte for the method, the path, headers, and a body, with line ends between.
+    """One request to the application: a byte for the method, path, headers and body, with line ends between.
 
     A header's first byte says which it is. An answer of 500 is an escape.
     """

@@ -2,8 +2,8 @@
 
     python -m tests.campaigns.tor_storm [--count N] [--size MIB] [--at-once N] [--seed S] [--write]
 
-Sources upload, each by circuits of its own. Every few seconds chance closes a circuit, kills a relay, restarts
-the onion service's tor, or kills the server. Every upload must arrive, byte for byte.
+Sources upload, each by circuits of its own. Every few seconds chance closes a circuit, kills a relay,
+restarts the onion service's tor, or kills the server. Every upload must arrive, byte for byte.
 """
 
 import contextlib
@@ -30,10 +30,11 @@ from tests.tus import MIB, TusClient, make_envelope
 
 TITLE = "Storms in Tor"
 TEXT = """\
-`make tor-storm`: over a private network of real tor processes on loopback, sources upload, each by circuits of its own, in parts
-of 4 MiB. Every few seconds something is broken, as chance wants: circuits are closed, a relay is killed and comes back,
-the onion service's tor is restarted, the server is killed. Whoever is cut off asks for the offset and goes on. In the end
-each envelope lies there once, with the SHA-256 that it was sent with, and opens whole."""
+`make tor-storm`: over a private network of real tor processes on loopback, sources upload, each by
+circuits of its own, in parts of 4 MiB. Every few seconds something is broken, as chance wants: circuits
+are closed, a relay is killed and comes back, the onion service's tor is restarted, the server is killed.
+Whoever is cut off asks for the offset and goes on. In the end each envelope lies there once, with the
+SHA-256 that it was sent with, and opens whole."""
 PART = 4 * MIB
 PATIENCE = 1800  # seconds for each upload
 
@@ -141,7 +142,7 @@ class Storm:
             except (OSError, http.client.HTTPException) as failure:
                 self.lost += 1
                 if isinstance(failure, TimeoutError):
-                    # Under load Tor may not hear of the end of a circuit, and keeps it as long as it is tried.
+                    # Under load Tor may not hear of the end of a circuit, and keeps it while it is tried.
                     with contextlib.suppress(OSError, TorNetworkError):
                         self.net.control("client", "SIGNAL NEWNYM")
                 time.sleep(0.5)
