@@ -2,7 +2,8 @@
 
     <32 hex digits>.envelope    one drop each, under a random name
     bundle.json                 {"format":"leakdrop bundle 1","envelopes":[E,…]}, sorted by name
-    replies/                    what the reviewers send back
+    replies/                    what the reviewers send back, an envelope each:
+        <mailbox in hex>.<first 32 hex digits of the envelope's SHA-256>.envelope
     acknowledged.json           what they hold whole (leakdrop.acknowledgement)
 
     E = {"name":"<32 hex digits>.envelope","size":n,"sha256":"<64 hex digits>","week":"2026-W47"}
@@ -24,6 +25,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from leakdrop.envelope.header import envelope_length
+from leakdrop.envelope.index import MAX_MESSAGE
 from leakdrop.errors import BundleError
 
 FORMAT = "leakdrop bundle 1"
@@ -32,8 +35,12 @@ REPLIES_NAME = "replies"
 ACKNOWLEDGEMENT_NAME = "acknowledged.json"
 MAX_LIST = 64 * 1024 * 1024
 MAX_SIZE = 2**53 - 1
+# What a reply may hold, in bytes: files together; beside them a message, and names to spare.
+MAX_REPLY_FILES = 10 * 1024 * 1024
+MAX_REPLY = envelope_length(1, MAX_REPLY_FILES + 2 * MAX_MESSAGE)
 
 _NAME = re.compile(r"[0-9a-f]{32}\.envelope")
+_REPLY_NAME = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{32})\.envelope")
 _SHA256 = re.compile("[0-9a-f]{64}")
 _WEEK = re.compile("[0-9]{4}-W(0[1-9]|[1-4][0-9]|5[0-3])")
 _ANY_FORMAT = re.compile("leakdrop bundle [1-9][0-9]*")
@@ -116,6 +123,17 @@ def _parse_entry(number: int, fields: object) -> BundleEntry:
     if type(fields["size"]) is not int or not 0 <= fields["size"] <= MAX_SIZE:
         raise BundleError(f"This {LIST_NAME} is damaged: the size of envelope {number} is not one.")
     return BundleEntry(fields["name"], fields["size"], fields["sha256"], fields["week"])
+
+
+def name_reply(mailbox: bytes, sha256: str) -> str:
+    """The file name of a reply, from its mailbox (32 bytes) and its envelope's SHA-256 in hex."""
+    return f"{mailbox.hex()}.{sha256[:32]}.envelope"
+
+
+def parse_reply_name(name: str) -> tuple[bytes, str] | None:
+    """The mailbox (32 bytes) and the first 32 hex digits of the SHA-256 in a reply's name, if it is one."""
+    match = _REPLY_NAME.fullmatch(name)
+    return (bytes.fromhex(match[1]), match[2]) if match else None
 
 
 def open_regular(path: Path, *, follow: bool = False) -> BufferedReader:

@@ -33,12 +33,15 @@ class Config:
     bind: str = "127.0.0.1:8000"
     kinds: tuple[str, ...] = ("WRAP training", "Other Prevent training", "Something else")
     safety_text: Path | None = None  # Markdown; None is the text that leakdrop ships
+    manifest: Path | None = None  # with its signatures beside it; None: the site serves none
     no_script_sealing: bool = True
+    no_script_replies: bool = False
+    reply_weeks: int = 8
     largest_plaintext_bytes: int = 63 * 2**26  # its envelope still fits on a FAT32 stick
     disk_reserve_bytes: int = 512 * MIB
     unfinished_bytes: int = 16 * 1024 * MIB
-    threads: int = 64
-    submissions_at_once: int = 48
+    threads: int = 320
+    submissions_at_once: int = 256
     silence_seconds: int = 120
     onion_address: str = ""
     socket_group: str = ""  # who may connect to the unix socket, beside this user
@@ -46,6 +49,8 @@ class Config:
     requests_in_all: str = "30000 per minute"
     submissions_per_circuit: str = "60 per hour"
     submissions_in_all: str = "3000 per hour"
+    replies_per_circuit: str = "30 per minute"
+    replies_in_all: str = "120 per minute"
     at_once_per_circuit: int = 8
     limits_storage: str = "memory://"
     keep_acknowledged_weeks: int = 4
@@ -57,6 +62,11 @@ class Config:
     def largest_envelope_bytes(self) -> int:
         return envelope_length(MAX_STANZAS, self.largest_plaintext_bytes)
 
+    @property
+    def answers_at_once(self) -> int:
+        """How many answers with replies go out at once: half of the threads that no submission takes."""
+        return max((self.threads - self.submissions_at_once) // 2, 1)
+
 
 # Each key's type, and what its values are called when one is wrong.
 _WHAT: dict[type, str] = {str: "a text in quotation marks", bool: "true or false", int: "a whole number"}
@@ -67,6 +77,7 @@ _BOUNDS = {
     "threads": (2, 1024),
     "submissions_at_once": (1, 1023),
     "silence_seconds": (1, 3600),
+    "reply_weeks": (1, 520),
     "at_once_per_circuit": (1, 1023),
     "keep_acknowledged_weeks": (0, 520),
     "keep_at_most_weeks": (1, 520),
@@ -86,6 +97,8 @@ _MAY_BE_EMPTY = frozenset(
         "requests_in_all",
         "submissions_per_circuit",
         "submissions_in_all",
+        "replies_per_circuit",
+        "replies_in_all",
     }
 )
 ONION_ADDRESS = re.compile(r"[a-z2-7]{56}\.onion")
@@ -149,7 +162,7 @@ def _check_shared_places(config: Config) -> None:
 def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
     if key == "kinds":
         return _parse_kinds(value)
-    if key == "safety_text" and value == "":
+    if key in ("safety_text", "manifest") and value == "":
         return None
     is_path = kind in (Path, Path | None)
     expected = str if is_path else kind

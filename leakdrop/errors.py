@@ -44,8 +44,24 @@ class SubmissionError(LeakdropError):
     """This submission cannot be sealed."""
 
 
+class ReceiptError(LeakdropError):
+    """These are not the twelve words of a receipt."""
+
+
+class AnswerError(LeakdropError):
+    """The answer did not come whole: ask again."""
+
+
 class BundleError(LeakdropError):
     """This folder is not a leakdrop bundle."""
+
+
+class ReportError(LeakdropError):
+    """This is not a report as it was signed."""
+
+
+class ManifestError(LeakdropError):
+    """This is not a leakdrop manifest."""
 
 
 class StoreError(LeakdropError):

@@ -106,8 +106,9 @@ def show_number(number: int) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number with its noun: 1 file, 2 files, 10,000 files."""
-    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+    """A number with its noun: 1 file, 2 files, 10,000 replies."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"1 {noun}" if number == 1 else f"{number:,} {plural}"
 
 
 def describe_contents(files: int, has_message: bool) -> str:
@@ -204,7 +205,7 @@ def run_command(command: Callable[[], int | None], program: str) -> int:
     except MemoryError:
         return _fail(program, "There is not enough memory.", 1)
     except Exception as error:  # noqa: BLE001 - the one place; a message could carry a submission's bytes
-        return _fail(program, f"This is a mistake of leakdrop's, not yours: {_locate(error)}.", 1)
+        return _fail(program, f"This is a mistake of leakdrop's, not yours: {locate(error)}.", 1)
 
 
 def describe_os_error(error: OSError) -> str:
@@ -218,7 +219,7 @@ def _fail(program: str, sentence: str, code: int) -> int:
     return code
 
 
-def _locate(error: Exception) -> str:
+def locate(error: Exception) -> str:
     """The type of an error and the line of leakdrop's that it passed last."""
     places = [f"{type(error).__name__} in {__name__}"]
     trace = error.__traceback__

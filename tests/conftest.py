@@ -16,9 +16,13 @@ from tests.site import Site, make_test_site
 INSTALL = {
     "curl": "curl",
     "ffmpeg": "ffmpeg",
+    "mat2": "mat2 bubblewrap",
     "espeak-ng": "espeak-ng",
     "exiftool": "libimage-exiftool-perl",
+    "heif-enc": "libheif-examples",
+    "mpv": "mpv",
     "strace": "strace",
+    "gcc": "gcc libc6-dev",
     "unshare": "util-linux",
     "firefox-esr": "firefox-esr",
     "tor": "tor",
@@ -83,7 +87,8 @@ def start_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
 @pytest.fixture(scope="session")
 def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = make_test_site(tmp_path_factory.mktemp("shared") / "site", [public_key_file("alice")])
+    folder = tmp_path_factory.mktemp("shared") / "site"
+    site = make_test_site(folder, [public_key_file("alice")], replies_in_all="")
     site.start()
     yield site
     site.stop()

@@ -5,6 +5,7 @@
     keys      roots, key pairs, public keys
     keyfile   the text of key files
     index     what stands in an envelope, as canonical JSON
+    receipt   what follows from twelve words, and how replies are answered
     sealing   plaintext in, envelope out
     opening   envelope in, plaintext out
 

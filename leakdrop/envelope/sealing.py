@@ -22,7 +22,7 @@ from leakdrop.envelope.filekey import (
     derive_wrap_key,
 )
 from leakdrop.envelope.header import CHUNK, MAC, MAX_STANZAS, NONCE, TAG, Header, Stanza
-from leakdrop.envelope.index import MAX_FILES, FileEntry, Index, encode_index
+from leakdrop.envelope.index import MAX_FILES, FileEntry, Index, ReplyTo, encode_index
 from leakdrop.envelope.keys import PublicKey
 from leakdrop.envelope.padding import PIECE, padded
 from leakdrop.errors import SubmissionError
@@ -127,12 +127,12 @@ class Sealer:
             self._seal_full_batch()
             progress(size)
 
-    def finish(self, sealed: str, kind: str, message: str) -> None:
+    def finish(self, sealed: str, kind: str, message: str, reply_to: ReplyTo | None = None) -> None:
         """Write the index, the padding and the last chunk. The texts are cleaned already.
 
         Raises SubmissionError if the index breaks a bound.
         """
-        index = encode_index(Index(sealed, kind, message, tuple(self._files)))
+        index = encode_index(Index(sealed, kind, message, tuple(self._files), reply_to))
         offset = sum(file.size for file in self._files)
         used = offset + len(index) + 16
         self._append(memoryview(index))
@@ -194,6 +194,7 @@ def seal(
     kind: str = "",
     message: str = "",
     files: Sequence[SourceFile] = (),
+    reply_to: ReplyTo | None = None,
     progress: Callable[[int], object] = lambda size: None,
 ) -> None:
     """Seal a message and files into `sink`, in constant memory. All texts are cleaned already.
@@ -205,4 +206,4 @@ def seal(
     for file in files:
         sealer.begin_file(file.name, file.type)
         sealer.read_from(file.source, progress)
-    sealer.finish(sealed, kind, message)
+    sealer.finish(sealed, kind, message, reply_to)

@@ -8,7 +8,10 @@
     pages      the pages, rendered at start: the same bytes for every visitor
     bodies     the body of a request, and what an envelope's first bytes say
     forms      the parts of a form, as they arrive
+    words      the twelve words of a receipt
     noscript   a form's parts, sealed while they arrive
+    replies    questions for replies, and their answers
+    noscript_replies   replies that are opened here, if the operator allows it
     uploads    tus: envelopes that come in piece by piece
     views      which address leads where
     app        the application, and what becomes of errors

@@ -16,6 +16,7 @@ from leakdrop.intake.noscript import Desk
 from leakdrop.intake.pages import Pages
 from leakdrop.intake.privacy import keep_little
 from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.intake.replies import Hatch
 from leakdrop.intake.uploads import Dock
 from leakdrop.intake.views import Site, answer_refusal, site, today
 from leakdrop.keyring import Keyring
@@ -36,6 +37,8 @@ def create_app(config: Config, keyring: Keyring, drops: DropPlace) -> "WSGIAppli
     pages.find("/", today())
     uploads = drops.uploads(config.unfinished_bytes)
     uploads.recover(today())
+    replies = drops.replies(config.reply_weeks)
+    replies.recover(today())
     app.extensions["leakdrop"] = Site(
         keyring,
         pages,
@@ -43,6 +46,11 @@ def create_app(config: Config, keyring: Keyring, drops: DropPlace) -> "WSGIAppli
         Slots(config.submissions_at_once, config.at_once_per_circuit),
         Desk(drops, keyring.key_ids, config.largest_plaintext_bytes, config.no_script_sealing),
         Dock(uploads, keyring.key_ids, config.largest_plaintext_bytes),
+        Hatch(
+            replies,
+            Slots(config.answers_at_once, config.at_once_per_circuit, Refusal.ASKED_OFTEN),
+            config.no_script_replies,
+        ),
     )
     app.register_blueprint(site)
     app.register_error_handler(Refused, refuse)

@@ -9,7 +9,7 @@ places are taken.
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from flask import Flask, request
@@ -23,14 +23,24 @@ from leakdrop.intake.privacy import CIRCUIT
 from leakdrop.intake.refusals import Refusal, Refused
 
 SUBMISSIONS = frozenset({"site.submit", "site.create_upload"})
+QUESTIONS = frozenset({"site.ask_for_replies", "site.delete_reply"})
+NEVER_USED = "1 per second"  # Flask-Limiter takes no empty limit, even one that nobody is held to
 # The limits' names in the configuration.
-LIMITS = ("requests_per_circuit", "requests_in_all", "submissions_per_circuit", "submissions_in_all")
+LIMITS = (
+    "requests_per_circuit",
+    "requests_in_all",
+    "submissions_per_circuit",
+    "submissions_in_all",
+    "replies_per_circuit",
+    "replies_in_all",
+)
 
 
 class Slots:
-    """A number of places for submissions, of which one circuit can have a few."""
+    """A number of places for submissions, or for answers, of which one circuit can have a few."""
 
-    def __init__(self, count: int, per_circuit: int) -> None:
+    def __init__(self, count: int, per_circuit: int, refusal: Refusal = Refusal.BUSY) -> None:
+        self._refusal = refusal
         self._free = count
         self._per_circuit = per_circuit
         self._taken: Counter[str] = Counter()
@@ -40,13 +50,13 @@ class Slots:
     def take(self, circuit: str) -> Iterator[None]:
         """Hold a place for a circuit, or for "", which stands for nobody in particular.
 
-        Raises Refused at once: TOO_OFTEN if the circuit has its share already, BUSY if no place is free.
+        Raises Refused at once: TOO_OFTEN if the circuit has its share already, `refusal` if no place is free.
         """
         with self._lock:
             if circuit and self._taken[circuit] >= self._per_circuit:
                 raise Refused(Refusal.TOO_OFTEN)
             if not self._free:
-                raise Refused(Refusal.BUSY)
+                raise Refused(self._refusal)
             self._free -= 1
             if circuit:
                 self._taken[circuit] += 1
@@ -85,10 +95,12 @@ def make_limiter(app: Flask, config: Config) -> Limiter:
         circuit_of,
         app=app,
         application_limits=[
-            _limit(config.requests_per_circuit, "requests", by_circuit=True),
-            _limit(config.requests_in_all, "requests"),
-            _limit(config.submissions_per_circuit, "submissions", by_circuit=True),
-            _limit(config.submissions_in_all, "submissions"),
+            _limit_circuit(config.requests_per_circuit, "requests"),
+            _limit_all(config.requests_in_all, "requests"),
+            _limit_circuit(config.submissions_per_circuit, "submissions", SUBMISSIONS),
+            _limit_all(config.submissions_in_all, "submissions", SUBMISSIONS),
+            _limit_circuit(config.replies_per_circuit, "replies", QUESTIONS),
+            _limit_all(config.replies_in_all, "replies", QUESTIONS, Refusal.ASKED_OFTEN),
         ],
         storage_uri=config.limits_storage,
         strategy="fixed-window",
@@ -99,26 +111,32 @@ def make_limiter(app: Flask, config: Config) -> Limiter:
     return limiter
 
 
-def _limit(value: str, what: str, *, by_circuit: bool = False) -> ApplicationLimit:
-    only_submissions = what == "submissions"
+def _limit_circuit(value: str, what: str, endpoints: Collection[str] = ()) -> ApplicationLimit:
+    """So often for each circuit that is known; "" is no limit, and no endpoints are all of them."""
     return ApplicationLimit(
-        value or "1 per second",
-        key_function=circuit_of if by_circuit else everybody,
+        value or NEVER_USED,
+        key_function=circuit_of,
         scope=what,
-        exempt_when=_exempt(is_off=not value, by_circuit=by_circuit, only_submissions=only_submissions),
-        error_message=Refusal.TOO_OFTEN.name if by_circuit else Refusal.BUSY.name,
+        exempt_when=lambda: not value or not circuit_of() or not _is_one_of(endpoints),
+        error_message=Refusal.TOO_OFTEN.name,
     )
 
 
-def _exempt(*, is_off: bool, by_circuit: bool, only_submissions: bool) -> Callable[[], bool]:
-    def is_exempt() -> bool:
-        return (
-            is_off
-            or (by_circuit and not circuit_of())
-            or (only_submissions and request.endpoint not in SUBMISSIONS)
-        )
+def _limit_all(
+    value: str, what: str, endpoints: Collection[str] = (), refusal: Refusal = Refusal.BUSY
+) -> ApplicationLimit:
+    """So often for everybody together; "" is no limit, and no endpoints are all of them."""
+    return ApplicationLimit(
+        value or NEVER_USED,
+        key_function=everybody,
+        scope=what,
+        exempt_when=lambda: not value or not _is_one_of(endpoints),
+        error_message=refusal.name,
+    )
 
-    return is_exempt
+
+def _is_one_of(endpoints: Collection[str]) -> bool:
+    return not endpoints or request.endpoint in endpoints
 
 
 def circuit_of() -> str:

@@ -3,8 +3,11 @@
 No byte of a submission is written anywhere but through a `Sealer`. One thing is taken as it is: an envelope
 that is the only file, without a message. Whether it will stay the only one is known at the end, so until then
 such a file is written both ways.
+
+What is sealed here gets a receipt made here: its words are shown once, and forgotten with the request.
 """
 
+import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,18 +23,27 @@ from leakdrop.envelope.index import (
     clip,
 )
 from leakdrop.envelope.keys import PublicKey
+from leakdrop.envelope.receipt import ENTROPY, derive_receipt
 from leakdrop.envelope.sealing import Sealer
 from leakdrop.errors import EnvelopeError, NoRoomError, SubmissionError
 from leakdrop.intake.bodies import Stream, check_head
 from leakdrop.intake.forms import Part, read_boundary, read_parts
 from leakdrop.intake.refusals import Refusal, Refused, refusal_for
-from leakdrop.store.drops import Drop
+from leakdrop.intake.words import encode_words
 from leakdrop.store.places import DropPlace, Incoming
 
 # A browser sends two bytes for each end of a line.
 MAX_FIELD = {"kind": 4 * 1024, "message": 2 * MAX_MESSAGE}
 # What an index holds beside a form's own bytes: names of fields, brackets.
 SLACK = 64 * 1024
+
+
+@dataclass(frozen=True, repr=False)
+class Arrived:
+    """What became of a form: the envelope, and the words of its receipt if it was sealed here."""
+
+    incoming: Incoming
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,9 +61,10 @@ class Desk:
 
 def take_form(
     stream: Stream, content_type: str, length: int, recipients: Sequence[PublicKey], desk: Desk
-) -> Drop:
-    """Store what a form of `length` bytes brings, sealed to the recipients, and return the drop.
+) -> tuple[str, ...]:
+    """Store what a form of `length` bytes brings, sealed to the recipients.
 
+    Returns the twelve words of its receipt, which stand nowhere else; none if an envelope was taken as it is.
     Raises Refused; then nothing of it is left.
     """
     boundary = read_boundary(content_type)
@@ -66,7 +79,9 @@ def take_form(
                     arrival.begin(item)
                 else:
                     arrival.write(item)
-            return desk.drops.keep(arrival.finish())
+            arrived = arrival.finish()
+            desk.drops.keep(arrived.incoming)
+            return arrived.words
         except NoRoomError:
             raise Refused(Refusal.FULL) from None
 
@@ -200,24 +215,26 @@ class Arrival:
             self._candidate.close()
             self._candidate = None
 
-    def finish(self) -> Incoming:
+    def finish(self) -> Arrived:
         """The envelope: the one that arrived, or else the one that was made of the form. Raises Refused."""
         message = clean_message(self._text("message"))
         if message:
             self._drop_candidate()
         if self._candidate and self._candidate.looks_sealed() and self._sealer.files[0].size:
-            return self._candidate.finish()
+            return Arrived(self._candidate.finish())
         if not message and not self._sealer.files:
             raise Refused(Refusal.NOTHING_SENT)
         if len(message.encode()) > MAX_MESSAGE:
             raise Refused(Refusal.MESSAGE_TOO_LONG)
+        entropy = secrets.token_bytes(ENTROPY)
+        kind = clip(clean_text(self._text("kind")), MAX_KIND)
         try:
-            self._sealer.finish("server", clip(clean_text(self._text("kind")), MAX_KIND), message)
+            self._sealer.finish("server", kind, message, derive_receipt(entropy).reply_to)
         except SubmissionError:
             raise Refused(Refusal.TOO_MANY_FILES) from None
         if self._incoming.written > self._largest:
             raise Refused(Refusal.TOO_LARGE)
-        return self._incoming
+        return Arrived(self._incoming, tuple(encode_words(entropy)))
 
     def _text(self, field: str) -> str:
         return self._fields.get(field, bytearray()).decode(errors="replace")
@@ -253,11 +270,11 @@ class SealedArrival:
         if not self._is_file or not self._candidate.looks_sealed():
             raise Refused(Refusal.ONLY_SEALED)
 
-    def finish(self) -> Incoming:
+    def finish(self) -> Arrived:
         """The envelope. Raises Refused."""
         if not self._has_file:
             raise Refused(Refusal.NOTHING_SENT)
-        return self._candidate.finish()
+        return Arrived(self._candidate.finish())
 
     def close(self) -> None:
         self._candidate.close()

@@ -17,20 +17,28 @@ from pathlib import Path
 
 import jinja2
 
+from leakdrop import manifest
 from leakdrop.config import Config
 from leakdrop.envelope.index import encode_base64url
 from leakdrop.envelope.keyfile import PublicKeyFile, encode_public_key
 from leakdrop.errors import ConfigError
+from leakdrop.intake.noscript_replies import Opened
 from leakdrop.intake.operator_text import read_operator_text
 from leakdrop.intake.refusals import Refusal
 from leakdrop.keyring import Keyring
+from leakdrop.terminal import human_size
 
 _HERE = Path(__file__).parent
 HTML = "text/html; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 CSS = "text/css; charset=utf-8"
 SCRIPT = "text/javascript; charset=utf-8"
-UPLOADS = "/uploads"
+UPLOADS, REPLIES = "/uploads", "/replies"
+# What `make setup` builds: / loads style.css and app.js, /replies loads style.css and replies.js.
+STATIC = {"style.css": CSS, "app.js": SCRIPT, "replies.js": SCRIPT}
+# What differs from one visitor to another has lengths that are multiples of this.
+PADDED = 65_536
+JSON = "application/json"
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -42,6 +50,7 @@ class Page:
     media_type: str = HTML
     status: int = 200
     cache: str = "no-store"
+    packs: bool = True
 
     @cached_property
     def packed(self) -> bytes:
@@ -63,6 +72,32 @@ def name_by_hash(name: str, content: bytes) -> str:
     return f"/static/{stem}-{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
 
 
+def load_release() -> dict[str, Page]:
+    """What a release of leakdrop serves everywhere alike: script and style, by their addresses."""
+    files = {name: load_static(name) for name in STATIC}
+    return {
+        name_by_hash(name, content): Page(content, STATIC[name], cache=FOREVER)
+        for name, content in files.items()
+    }
+
+
+def load_manifest(path: Path | None) -> dict[str, Page]:
+    """The organisation's manifest and its signatures, by their addresses. Raises ConfigError."""
+    if path is None:
+        return {}
+    signatures = path.with_name(f"{path.name}{manifest.SIGNATURES}")
+    try:
+        return {
+            manifest.PATH: Page(path.read_bytes(), JSON),
+            f"{manifest.PATH}{manifest.SIGNATURES}": Page(signatures.read_bytes(), TEXT),
+        }
+    except OSError as error:
+        raise ConfigError(
+            f"The manifest {error.filename} cannot be read: {error.strerror}. "
+            "It needs the reviewers' signatures beside it."
+        ) from None
+
+
 class Pages:
     """All that the site shows, for the keys of one day."""
 
@@ -70,13 +105,9 @@ class Pages:
         self._config = config
         self._keyring = keyring
         self._safety = read_operator_text(config.safety_text)
-        style, script = load_static("style.css"), load_static("app.js")
-        self._style_path = name_by_hash("style.css", style)
-        self._script_path = name_by_hash("app.js", script)
-        self._static = {
-            self._style_path: Page(style, CSS, cache=FOREVER),
-            self._script_path: Page(script, SCRIPT, cache=FOREVER),
-        }
+        self._manifest = load_manifest(config.manifest)
+        self._static = load_release()
+        self._paths = dict(zip(STATIC, self._static, strict=True))
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -92,11 +123,26 @@ class Pages:
     def find(self, path: str, today: datetime.date) -> Page | None:
         """The page at a path, as it is on this day (UTC)."""
         self._bring_up_to(today)
-        return self._pages.get(path)
+        return self._pages.get(path) or self._manifest.get(path)
 
-    def arrived(self, today: datetime.date) -> Page:
+    def all(self, today: datetime.date) -> dict[str, Page]:
+        """All that a manifest vouches for on this day: by path, or by the name of an answer that has none."""
+        keys = self._keyring.usable(today)
+        refusals = {refusal.name: page for refusal, page in self._render_refusals().items()}
+        return self._render(keys) | refusals
+
+    def deleted(self, today: datetime.date) -> Page:
         self._bring_up_to(today)
-        return self._pages["arrived"]
+        return self._pages["deleted"]
+
+    def arrived(self, words: tuple[str, ...]) -> Page:
+        """That it has arrived, and the words of its receipt, which stand on no other page."""
+        return self._padded("arrived.html", words=words)
+
+    def opened(self, opened: Opened) -> Page:
+        """Replies that were opened on the server, or why not."""
+        status = 400 if opened.problem else 200
+        return self._padded("replies_opened.html", status, opened=opened, human_size=human_size)
 
     def refusal(self, refusal: Refusal, today: datetime.date) -> Page:
         self._bring_up_to(today)
@@ -107,14 +153,21 @@ class Pages:
         with self._lock:
             if keys != self._keys:
                 self._pages, self._refusals = self._render(keys), self._render_refusals()
-                for page in (*self._pages.values(), *self._refusals.values()):
+                for page in (*self._pages.values(), *self._refusals.values(), *self._manifest.values()):
                     page.packed  # noqa: B018 - compressed now, not while somebody waits
                 self._keys = keys
 
     def _render(self, keys: tuple[PublicKeyFile, ...]) -> dict[str, Page]:
         texts = [encode_public_key(key) for key in keys]
         return {
-            "/": self._page("home.html", keys=keys, uploads=UPLOADS, encode_base64url=encode_base64url),
+            "/": self._page(
+                "home.html",
+                script_path=self._paths["app.js"],
+                keys=keys,
+                uploads=UPLOADS,
+                encode_base64url=encode_base64url,
+            ),
+            REPLIES: self._page("replies.html", script_path=self._paths["replies.js"], replies=REPLIES),
             "/safety": self._page("safety.html", text=self._safety),
             "/key": self._page("key.html", keys=keys, groups_of_four=groups_of_four),
             "/key/all.pub": Page("".join(texts).encode(), TEXT),
@@ -122,16 +175,21 @@ class Pages:
                 f"/key/{key.name}.pub": Page(text.encode(), TEXT)
                 for key, text in zip(keys, texts, strict=True)
             },
-            "arrived": self._page("arrived.html"),
+            "deleted": self._page("replies_deleted.html"),
             **self._static,
         }
 
     def _render_refusals(self) -> dict[Refusal, Page]:
         return {refusal: self._page("refusal.html", refusal.status, refusal=refusal) for refusal in Refusal}
 
+    def _padded(self, template: str, status: int = 200, **values: object) -> Page:
+        """A page for one visitor. Compressed, its length would tell what stands in it."""
+        body = self._page(template, status, **values).body
+        return Page(body + b" " * (-len(body) % PADDED), status=status, packs=False)
+
     def _page(self, template: str, status: int = 200, **values: object) -> Page:
         text = self._templates.get_template(template).render(
-            config=self._config, style_path=self._style_path, script_path=self._script_path, **values
+            config=self._config, style_path=self._paths["style.css"], **values
         )
         return Page(text.encode(), status=status)
 

@@ -22,6 +22,18 @@ class Refusal(Enum):
         "The form did not arrive whole",
         f"What arrived was not put together as a form. {_NOTHING_KEPT} Go back and send it again.",
     )
+    BAD_QUESTION = (
+        400,
+        "Not a question for replies",
+        "What was sent does not name a token, or a reply, as the page “Replies” does. "
+        "Open that page again and enter your words.",
+    )
+    WORDS_NOT_TAKEN = (
+        403,
+        "Words are not taken here",
+        "This site opens replies on your own device only, and for that JavaScript must be on. "
+        "Your words were not looked at. Switch to “Safer”, and open the page “Replies” again.",
+    )
     UNKNOWN_FIELD = (
         400,
         "Unknown field",
@@ -112,6 +124,12 @@ class Refusal(Enum):
         "Too busy",
         f"Many people are sending at this moment. {_NOTHING_KEPT} Wait ten minutes, go back and send again. "
         "Your turn will come: keep what you have, and keep trying.",
+    )
+    ASKED_OFTEN = (
+        503,
+        "Too many questions",
+        "Many people are asking for replies at this moment. Nothing of yours is lost. "
+        "Wait ten minutes and ask again.",
     )
     FULL = (
         507,

@@ -13,6 +13,7 @@ from leakdrop.envelope.keyfile import PublicKeyFile
 from leakdrop.errors import UsageError
 from leakdrop.operate.doctor.findings import TORRC
 from leakdrop.operate.export import export
+from leakdrop.operate.importing import import_replies
 from leakdrop.operate.init import ORGANISATION, Wishes, make_site, next_steps, read_keys
 from leakdrop.operate.status import read_status
 from leakdrop.operate.upkeep import purge, settle_drops
@@ -26,6 +27,8 @@ from leakdrop.terminal import (
     human_size,
     run_command,
     say,
+    show_number,
+    warn,
 )
 
 
@@ -100,6 +103,13 @@ def build_parser() -> CommandParser:
     verb.add_argument("--verify", action="store_true", help="read all that lies there already, and compare")
 
     verb = _add(
+        verbs, "import", run_import, "take the replies in a bundle", "leakdrop import /media/stick/bundle"
+    )
+    _add_config(verb)
+    verb.add_argument("source", type=Path, metavar="SRC", help="the bundle, as the reviewers gave it back")
+    verb.add_argument("--json", action="store_true", help="for a script")
+
+    verb = _add(
         verbs,
         "settle",
         run_settle,
@@ -138,6 +148,30 @@ def build_parser() -> CommandParser:
     verb.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="with --to: write the envelope to a file"
     )
+
+    verb = _add(
+        verbs,
+        "manifest",
+        run_manifest,
+        "list the hashes of all that the site serves, for the reviewers to sign",
+        "leakdrop manifest leakdrop.json --config /srv/leakdrop/config.toml",
+    )
+    _add_config(verb)
+    verb.add_argument("output", type=Path, metavar="FILE", help="the manifest to write")
+
+    verb = _add(
+        verbs,
+        "verify",
+        run_verify,
+        "compare a live site, over Tor, with its signed manifest and with this release",
+        "leakdrop verify http://….onion/ --by Reviewers.pub",
+    )
+    verb.add_argument("url", metavar="URL", help="the site's onion address")
+    verb.add_argument("--by", type=Path, action="append", required=True, metavar="NAME.pub", dest="keys",
+                      help="a reviewers' public key, not taken from the site (repeatable)")  # fmt: skip
+    verb.add_argument("--tor", default="127.0.0.1:9050", metavar="ADDRESS:PORT",
+                      help="where Tor listens; Tor Browser listens on 127.0.0.1:9150")  # fmt: skip
+    verb.add_argument("--json", action="store_true", help="for a script")
     return parser
 
 
@@ -243,7 +277,7 @@ def run_check(given: argparse.Namespace) -> int:
 def run_status(given: argparse.Namespace) -> None:
     config = load_config(given.config)
     with open_drops(config) as drops:
-        status = read_status(config, drops, today())
+        status = read_status(config, drops, drops.replies(config.reply_weeks), today())
     if given.json:
         say(encode_json(asdict(status)))
         return
@@ -254,10 +288,11 @@ def run_status(given: argparse.Namespace) -> None:
     say(f"Drops: {status.drops} ({human_size(status.bytes)}); free: {human_size(status.free_bytes)}")
     for week in status.weeks:
         say(f"  {week.week}: {week.drops} ({human_size(week.bytes)})")
+    say(f"Replies that wait for their sources: {status.replies} ({human_size(status.reply_bytes)})")
 
 
 def run_settle(given: argparse.Namespace) -> None:
-    settle_drops(load_config(given.config))
+    settle_drops(load_config(given.config), today())
 
 
 def run_purge(given: argparse.Namespace) -> None:
@@ -301,6 +336,54 @@ def run_export(given: argparse.Namespace) -> None:
         say(f"{count(done.present, 'drop')} lay there already.")
     say(f"{count(done.copied, 'drop')} copied ({human_size(done.bytes)}), read back and compared.")
     say(f"The bundle is {given.dest}: take it to the reviewers.")
+
+
+def run_import(given: argparse.Namespace) -> int:
+    config = load_config(given.config)
+    with open_drops(config) as drops:
+        replies = drops.replies(config.reply_weeks)
+        replies.expire(today())
+        done = import_replies(
+            replies, given.source, lambda total: Progress(total, "Importing", show=show_number)
+        )
+    if given.json:
+        say(encode_json(asdict(done)))
+    else:
+        if done.present:
+            say(f"{count(done.present, 'reply')} lay here already.")
+        say(f"{count(done.taken, 'reply')} imported.")
+    for refused in done.refused:
+        warn(f"{refused.name} is left out: {refused.sentence}")
+    return 1 if done.refused else 0
+
+
+def run_manifest(given: argparse.Namespace) -> None:
+    from leakdrop.operate.manifest import make_manifest, write_manifest
+
+    manifest = make_manifest(load_config(given.config), today())
+    write_manifest(manifest, given.output)
+    say(f"{given.output}: {count(len(manifest.days[0].pages), 'page')} of leakdrop {manifest.version}.")
+    for day in manifest.days[1:]:
+        say(f"From {day.since} on, when a key is used no more, the pages change, and are listed too.")
+    say("Next: the reviewers sign it (leakdrop-review sign), and the configuration names it (manifest).")
+
+
+def run_verify(given: argparse.Namespace) -> int:
+    # Here, since the other verbs speak to nobody.
+    from leakdrop.operate.verify import connect_to, verify
+
+    keys = read_keys(given.keys)
+    found = verify(connect_to(given.url, given.tor), keys, today())
+    if given.json:
+        say(encode_json(asdict(found)))
+    else:
+        say(f"Signed by {', '.join(found.signers)}, for leakdrop {found.version}, from {found.since} on.")
+        say(f"{count(found.pages, 'page')} compared; {count(len(found.problems), 'difference')}.")
+        for problem in found.problems:
+            say(f"DIFFERENT: {problem}")
+        if found.problems:
+            say("Do not send anything to this site, and tell its organisation by another way.")
+    return 1 if found.problems else 0
 
 
 if __name__ == "__main__":

@@ -33,6 +33,12 @@ leakdrop's demonstration: {address}
    .venv/bin/leakdrop-review read demo/stick {key}
    .venv/bin/leakdrop-review extract demo/stick -o demo/opened --here {key}
 
+4. Answer it (if there are several, name one with --name) and bring the answer in; then read it at
+   {address}replies with the twelve words that you got when you sent:
+
+   .venv/bin/leakdrop-review reply demo/stick --received {key}
+   .venv/bin/leakdrop import demo/stick --config demo/config.toml
+
 Ctrl-C ends it; `rm -r demo` forgets it.
 """
 

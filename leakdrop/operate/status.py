@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from leakdrop.config import Config
 from leakdrop.keyring import load_keyring
 from leakdrop.store.layout import free_bytes
-from leakdrop.store.places import DropPlace
+from leakdrop.store.places import DropPlace, ReplyPlace
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,20 @@ class Status:
     drops: int
     bytes: int
     free_bytes: int
+    replies: int
+    reply_bytes: int
 
 
-def read_status(config: Config, drops: DropPlace, today: datetime.date) -> Status:
-    """The state of a site. Raises KeyFileError, as `serve` would."""
+def read_status(config: Config, drops: DropPlace, replies: ReplyPlace, today: datetime.date) -> Status:
+    """The state of a site. Raises KeyFileError, as `serve` would.
+
+    Of replies only their number and their size together: not which mailboxes have some, nor since when.
+    """
     keyring = load_keyring(config.keys_dir, today, demo=config.demo)
     sizes = defaultdict(list)
     for drop in drops.all():
         sizes[drop.week].append(drop.size)
+    waiting = replies.all()
     weeks = tuple(WeekStatus(week, len(sizes[week]), sum(sizes[week])) for week in sorted(sizes))
     return Status(
         config.organisation,
@@ -63,4 +69,6 @@ def read_status(config: Config, drops: DropPlace, today: datetime.date) -> Statu
         sum(week.drops for week in weeks),
         sum(week.bytes for week in weeks),
         free_bytes(config.data_dir),
+        len(waiting),
+        sum(reply.size for reply in waiting),
     )

@@ -18,8 +18,13 @@ from leakdrop.store.settle import settle
 from leakdrop.terminal import count, encode_json, human_size, say, warn
 
 
-def settle_drops(config: Config) -> None:
-    """Settle the drops. Raises StoreError. In an object store nothing can be settled: docs/scaling.md."""
+def settle_drops(config: Config, today: datetime.date) -> None:
+    """Delete the replies that have waited long enough, and settle the drops. Raises StoreError.
+
+    In an object store nothing can be settled: docs/scaling.md.
+    """
+    with open_drops(config) as place:
+        place.replies(config.reply_weeks).expire(today)
     if config.object_store_url:
         return
     with Drops(config.data_dir, database_url=config.database_url) as drops:

@@ -3,27 +3,31 @@
     DIR/<stem>/             the envelope's file name without “.envelope”
         <files>             under safe names, no two alike
         message.txt         the message, exactly
-        manifest.json       the claimed names and types; sizes, sums, keys
+        manifest.json           the claimed names and types; sizes, sums, keys
+        clean/<files>       with --clean: copies without metadata, where mat2 can make them
 
 It is written as DIR/.<stem>.partial-<random>/ and renamed when every byte of the envelope, its padding too,
 has been checked. What is there already is left as it is, so an extraction that was stopped can be repeated.
 """
 
-import hashlib
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from leakdrop.bundle import compute_sha256
 from leakdrop.envelope.index import Index
 from leakdrop.envelope.opening import Envelope
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, UsageError
+from leakdrop.review.clean import CLEAN_NAME, clean_files, find_mat2
+from leakdrop.review.custody import Act, CustodyLog, open_log
+from leakdrop.review.facts import describe_opened
 from leakdrop.review.inbox import (
     ENDING,
     EnvelopeFile,
@@ -38,6 +42,7 @@ from leakdrop.review.keys import KeyOptions, KeySet
 from leakdrop.review.listing import Findings, describe_inbox, describe_refusal
 from leakdrop.review.names import safe_name, safe_names
 from leakdrop.review.places import refuse_file_system_of
+from leakdrop.review.summing import Summing
 from leakdrop.seal.files import PRIVATE_FOLDER, check_room, create_file, naming, sync_folder
 from leakdrop.terminal import (
     Progress,
@@ -79,6 +84,24 @@ class Extracted:
         """Whether it has the sum that bundle.json names, if that names one."""
         return self.manifest["envelope"]["listed_sha256"] in (None, self.manifest["envelope"]["sha256"])
 
+    @property
+    def unclean(self) -> list[tuple[str, str]]:
+        """The files of which there should be a clean copy, and why there is none."""
+        return [
+            (file["file"], file["clean"]["refusal"])
+            for file in self.manifest["files"]
+            if "clean" in file and file["clean"]["refusal"]
+        ]
+
+    @property
+    def left(self) -> list[tuple[str, list[str]]]:
+        """The clean copies in which mat2 still finds something, and what."""
+        return [
+            (file["file"], file["clean"]["left"])
+            for file in self.manifest["files"]
+            if "clean" in file and file["clean"]["left"]
+        ]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -90,30 +113,42 @@ class Outcome:
 
     @property
     def is_clean(self) -> bool:
-        return not self.refused and all(done.is_as_listed for done in self.extracted)
+        return not self.refused and all(done.is_as_listed and not done.unclean for done in self.extracted)
 
 
 def extract(
-    path: Path, destination: Path, options: KeyOptions, *, here: bool = False, as_json: bool = False
+    path: Path,
+    destination: Path,
+    options: KeyOptions,
+    *,
+    case: Path | None = None,
+    clean: bool = False,
+    here: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Extract a bundle's envelopes, or one; 1 if one could not be or the bundle is not complete, else 0.
 
-    Raises UsageError (the destination is on the bundle's file system, or holds that envelope already),
-    NoRoomError, BundleError, KeyFileError, PassphraseError and OSError.
+    `case` is the folder of a custody log, if one is kept; with `clean`, 1 too if a file could not be
+    cleaned. Raises UsageError (the destination is on the bundle's file system, or holds that envelope
+    already; mat2 is missing), NoRoomError, BundleError, KeyFileError, PassphraseError, ReportError
+    and OSError.
     """
+    mat2 = find_mat2() if clean else None
     inbox = open_inbox(path)
     if inbox.bundle and not here:
         refuse_file_system_of(inbox.bundle, destination)
+    log = open_log(case, inbox.bundle, here=here) if case else None
     skipped = _find_extracted(inbox, destination)
     keys = options.open()
     outcome, findings = Outcome(skipped), Findings(keys)
     before = set(skipped)
     jobs = _plan([item for item in inbox.items if item not in before], keys, outcome, findings)
-    check_room(destination, sum(job.room for job in jobs), f"Extracting {count(len(jobs), 'envelope')}")
+    room = sum(job.room for job in jobs) * (2 if clean else 1)
+    check_room(destination, room, f"Extracting {count(len(jobs), 'envelope')}")
     destination.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
     _tell_leftovers(destination)
     try:
-        _work(jobs, keys, destination, outcome)
+        _work(jobs, keys, destination, outcome, log, mat2)
     finally:
         # When the work is stopped, too: what has been extracted stays.
         _report(inbox, destination, outcome, as_json=as_json)
@@ -163,31 +198,69 @@ def _tell_leftovers(destination: Path) -> None:
         note(f"{path} is left over from an extraction that was cut off: remove it.")
 
 
-def _work(jobs: Sequence[Job], keys: KeySet, destination: Path, outcome: Outcome) -> None:
+def _work(
+    jobs: Sequence[Job],
+    keys: KeySet,
+    destination: Path,
+    outcome: Outcome,
+    log: CustodyLog | None,
+    mat2: str | None,
+) -> None:
     """Extract each; one that is refused stops no other."""
     with Progress(sum(job.length for job in jobs), "Extracting") as progress:
         for job in jobs:
             try:
-                outcome.extracted.append(extract_item(job.item, keys, destination, progress))
+                done = extract_item(job.item, keys, destination, progress, mat2=mat2)
             except (EnvelopeError, BundleError) as refusal:
                 outcome.refused.append((job.item, refusal))
+                if log:
+                    log.append(Act("extract", job.item.name, remark=f"Not extracted: {refusal}"))
+            else:
+                outcome.extracted.append(done)
+                if log:
+                    log.append(describe_act(done, keys))
+
+
+def describe_act(done: Extracted, keys: KeySet) -> Act:
+    """What the custody log says of an extraction: the sum of its manifest, which has all others."""
+    envelope, opened_with = done.manifest["envelope"], bytes.fromhex(done.manifest["opened_with"])
+    pair = next(pair for pair in keys.pairs if pair.public.key_id == opened_with)
+    manifest = done.folder / MANIFEST_NAME
+    return Act(
+        "extract",
+        done.item.name,
+        envelope["sha256"],
+        envelope["size"],
+        pair.public.fingerprint,
+        ((str(manifest), compute_sha256(manifest)),),
+    )
 
 
 def extract_item(
-    item: Item, keys: KeySet, destination: Path, progress: Callable[[int], object] = lambda size: None
+    item: Item,
+    keys: KeySet,
+    destination: Path,
+    progress: Callable[[int], object] = lambda size: None,
+    *,
+    mat2: str | None = None,
 ) -> Extracted:
-    """Extract one envelope into a new folder in `destination`.
+    """Extract one envelope into a new folder in `destination`; with `mat2`, its files' clean copies too.
 
     Raises EnvelopeError (any kind), BundleError and OSError; then nothing is left of it.
     """
     stem = get_stem(item)
+    reserved = (MESSAGE_NAME, MANIFEST_NAME, *((CLEAN_NAME,) if mat2 else ()))
     with (
         _partial_folder(destination, stem) as partial,
         open_item(item, keys.pairs) as (source, envelope),
     ):
-        names = safe_names([file.name for file in envelope.index.files], (MESSAGE_NAME, MANIFEST_NAME))
+        names = safe_names([file.name for file in envelope.index.files], reserved)
         sums = _write_files(envelope, source, [partial / name for name in names], progress)
         manifest = _describe(item, envelope, source, keys, list(zip(names, sums, strict=True)))
+        if mat2:
+            for file, cleaned in zip(manifest["files"], clean_files(partial, names, mat2), strict=True):
+                file["clean"] = asdict(cleaned)
+            sync_folder(partial / CLEAN_NAME)
         _write(partial / MESSAGE_NAME, envelope.index.message)
         _write(partial / MANIFEST_NAME, encode_json(manifest, ascii_only=False) + "\n")
         sync_folder(partial)
@@ -216,13 +289,15 @@ def _write_files(
 ) -> list[str]:
     """Write all files; return their SHA-256 sums in hex. Raises EnvelopeError, BundleError and OSError."""
     sums = []
-    for number, pieces in groupby(read_all(envelope, source, progress), key=itemgetter(0)):
-        digest = hashlib.sha256()
-        with create_file(paths[number]) as file:
-            for _, piece in pieces:
-                file.write(piece)
-                digest.update(piece)
-        sums.append(digest.hexdigest())
+    with Summing() as summing:
+        for number, pieces in groupby(read_all(envelope, source, progress), key=itemgetter(0)):
+            summing.restart()
+            with create_file(paths[number]) as file:
+                for _, piece in pieces:
+                    summing.update(piece)
+                    file.write(piece)
+                    summing.wait()
+            sums.append(summing.finish())
     return sums
 
 
@@ -234,40 +309,11 @@ def _write(path: Path, text: str) -> None:
 def _describe(
     item: Item, envelope: Envelope, source: EnvelopeFile, keys: KeySet, written: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
-    """The manifest. What `claims` holds is what whoever sealed the envelope says."""
-    index, (size, sha256) = envelope.index, source.finish_sum()
-    key_ids = envelope.header.key_ids
-    message = index.message.encode()
-    return {
-        "format": FORMAT,
-        "envelope": {
-            "name": item.name,
-            "copies": item.copies,
-            "week": item.week or None,
-            "size": size,
-            "sha256": sha256,
-            "listed_sha256": item.entry.sha256 if item.entry else None,
-        },
-        "opened_with": envelope.key.public.key_id.hex(),
-        "key_ids": [key_id.hex() for key_id in key_ids],
-        "unknown_key_ids": [key_id.hex() for key_id in keys.find_unknown(key_ids)],
-        "claims": {"sealed": index.sealed, "kind": index.kind},
-        "reply_to": {
-            "mailbox": index.reply_to.mailbox.hex(),
-            "fingerprint": index.reply_to.key.fingerprint,
-        }
-        if index.reply_to
-        else None,
-        "message": {
-            "file": MESSAGE_NAME,
-            "size": len(message),
-            "sha256": hashlib.sha256(message).hexdigest(),
-        },
-        "files": [
-            {"file": name, "name": file.name, "type": file.type, "size": file.size, "sha256": sum_}
-            for (name, sum_), file in zip(written, index.files, strict=True)
-        ],
-    }
+    """The manifest: what was opened, and under which names it was written."""
+    described = describe_opened(item, envelope, source, keys, [sum_ for _, sum_ in written])
+    files = [{"file": name, **file} for (name, _), file in zip(written, described["files"], strict=True)]
+    message = {"file": MESSAGE_NAME, **described["message"]}
+    return {"format": FORMAT, **described, "message": message, "files": files}
 
 
 def _report(inbox: Inbox, destination: Path, outcome: Outcome, *, as_json: bool) -> None:
@@ -277,6 +323,10 @@ def _report(inbox: Inbox, destination: Path, outcome: Outcome, *, as_json: bool)
     for done in outcome.extracted:
         if not done.is_as_listed:
             warn(f"{done.item.short_name} opens, but has another SHA-256 than bundle.json says.")
+        for name, reason in done.unclean:
+            warn(f"{done.folder / name} has no clean copy: {reason}")
+        for name, fields in done.left:
+            note(f"mat2 still finds in {done.folder / CLEAN_NAME / name}: {'; '.join(fields)}")
     if outcome.skipped:
         number = count(len(outcome.skipped), "envelope")
         note(f"{number} had been extracted into {destination} before; nothing of it was changed.")

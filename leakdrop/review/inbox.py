@@ -28,6 +28,7 @@ from leakdrop.envelope.index import Index
 from leakdrop.envelope.keys import KeyPair
 from leakdrop.envelope.opening import TRAILER, Envelope, open_envelope
 from leakdrop.errors import BundleError, EnvelopeError, Kind, LeakdropError
+from leakdrop.review.summing import Summing
 from leakdrop.terminal import Progress
 
 ENDING = ".envelope"
@@ -70,7 +71,7 @@ class Sight:
     """What opening an envelope tells without reading its files. Either it is open, or it was refused.
 
     `size` is that of the envelope in bytes, `length` that of the padded plaintext. The key ids (16 bytes
-    each) are the header's, if it has one.
+    each) are the header's, if it has one, and `header_sha256` is its sum in hex.
     """
 
     item: Item
@@ -80,14 +81,14 @@ class Sight:
     index: Index | None = None
     opened_with: KeyPair | None = None
     refusal: LeakdropError | None = None
+    header_sha256: str = ""
 
 
 class EnvelopeFile:
     """An envelope's file: read at any offset, and summed as it is read in order. Raises BundleError."""
 
-    def __init__(self, path: Path, file: BufferedReader) -> None:
-        self._path, self._file = path, file
-        self._digest = hashlib.sha256()
+    def __init__(self, path: Path, file: BufferedReader, summing: Summing) -> None:
+        self._path, self._file, self._summing = path, file, summing
         self._summed = 0
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
@@ -99,22 +100,24 @@ class EnvelopeFile:
             return self._file.read(size)
 
     def readinto(self, buffer: memoryview, /) -> int:
+        # The buffer may be the one that is still being summed.
+        self._summing.wait()
         with reading(self._path):
             position = self._file.tell()
             size = self._file.readinto(buffer)
         if self._summed and position == self._summed:
-            self._digest.update(buffer[:size])
+            self._summing.update(buffer[:size])
             self._summed += size
         return size
 
     def begin_sum(self, head: bytes) -> None:
         """Sum the envelope's first bytes, which were read before; what follows is summed as it is read."""
-        self._digest.update(head)
+        self._summing.update(head)
         self._summed = len(head)
 
     def finish_sum(self) -> tuple[int, str]:
         """How many bytes were summed, and their SHA-256 in hex."""
-        return self._summed, self._digest.hexdigest()
+        return self._summed, self._summing.finish()
 
 
 def open_inbox(path: Path) -> Inbox:
@@ -156,32 +159,35 @@ def _is_as_listed(folder: Path, entry: BundleEntry, progress: Callable[[int], ob
 @contextmanager
 def open_item(item: Item, keys: Sequence[KeyPair]) -> Iterator[tuple[EnvelopeFile, Envelope]]:
     """Open an envelope. Raises EnvelopeError (any kind but bad-padding) and BundleError."""
-    with _open_file(item) as (source, _):
+    with open_file(item) as (source, _):
         yield source, open_envelope(source, keys)
 
 
 @contextmanager
-def _open_file(item: Item) -> Iterator[tuple[EnvelopeFile, int]]:
+def open_file(item: Item) -> Iterator[tuple[EnvelopeFile, int]]:
     """An envelope's file, and its size in bytes. Raises BundleError."""
     with reading(item.path):
         # A link in a bundle could lead anywhere; one that was named by hand leads where it should.
         file = open_regular(item.path, follow=item.entry is None)
-    with file:
-        source = EnvelopeFile(item.path, file)
+    with file, Summing() as summing:
+        source = EnvelopeFile(item.path, file, summing)
         yield source, source.seek(0, os.SEEK_END)
 
 
 def look_at(item: Item, keys: Sequence[KeyPair]) -> Sight:
     """What opening tells. An envelope that does not open is no error here."""
-    size = 0
+    size, header_sha256 = 0, ""
     key_ids: tuple[bytes, ...] = ()
     try:
-        with _open_file(item) as (source, size):
-            key_ids = read_header(source, size)[0].key_ids
+        with open_file(item) as (source, size):
+            header, _ = read_header(source, size)
+            key_ids, header_sha256 = header.key_ids, hashlib.sha256(bytes(header)).hexdigest()
             envelope = open_envelope(source, keys)
-            return Sight(item, size, key_ids, envelope.length, envelope.index, envelope.key)
+            return Sight(
+                item, size, key_ids, envelope.length, envelope.index, envelope.key, None, header_sha256
+            )
     except (EnvelopeError, BundleError) as refusal:
-        return Sight(item, size, key_ids, refusal=refusal)
+        return Sight(item, size, key_ids, refusal=refusal, header_sha256=header_sha256)
 
 
 def read_all(

@@ -21,10 +21,10 @@ from leakdrop.envelope.keys import ROOT, derive_key_pair, derive_sign_key
 from leakdrop.errors import KeyFileError, UsageError
 from leakdrop.review.keys import read_key_file
 from leakdrop.review.names import is_device
-from leakdrop.review.passphrases import SHORT, choose_passphrase
+from leakdrop.review.passphrases import choose_passphrase
 from leakdrop.review.places import refuse_stick
 from leakdrop.seal.files import PRIVATE_FOLDER, PUBLIC_FILE, create_file, sync_folder
-from leakdrop.terminal import count, encode_json, group_fingerprint, note, say, visible
+from leakdrop.terminal import encode_json, group_fingerprint, say, visible
 
 MAX_FILE_NAME = 255  # bytes
 KEY_ID_DIGITS = 32
@@ -52,10 +52,6 @@ def make_key(
         if os.path.lexists(path):
             raise UsageError(f"{path} exists already, and nothing is overwritten: choose another name.")
     passphrase = choose_passphrase(passphrase_file)
-    if len(passphrase) < SHORT:
-        note(
-            f"The passphrase has only {count(len(passphrase), 'character')}; six random words are a good one."
-        )
     root = secrets.token_bytes(ROOT)
     public = derive_key_pair(root).public
     sign = derive_sign_key(root).verify_key.encode()
@@ -130,6 +126,7 @@ def show_fingerprints(paths: Sequence[Path], *, as_json: bool = False) -> int:
         say(f"  key id       {key['key_id']}")
         if not key["secret"]:
             say(f"  not after    {key['not_after'] or 'no last day'}")
+            say(f"  sign key     {key['sign'] or 'none'}")
     return 0
 
 
@@ -141,7 +138,7 @@ def _describe_keys(path: Path) -> list[dict[str, Any]]:
             secret = parse_secret_key(text)
             return [_describe_key(path, secret.name, secret.fingerprint, secret=True)]
         return [
-            _describe_key(path, file.name, file.key.fingerprint, not_after=file.not_after)
+            _describe_key(path, file.name, file.key.fingerprint, not_after=file.not_after, sign=file.sign)
             for file in parse_public_keys(text)
         ]
     except KeyFileError as error:
@@ -154,6 +151,7 @@ def _describe_key(
     fingerprint: str,
     *,
     not_after: datetime.date | None = None,
+    sign: bytes | None = None,
     secret: bool = False,
 ) -> dict[str, Any]:
     return {
@@ -163,4 +161,5 @@ def _describe_key(
         "fingerprint": fingerprint,
         "key_id": fingerprint[:KEY_ID_DIGITS],
         "not_after": not_after.isoformat() if not_after else None,
+        "sign": sign.hex() if sign else None,
     }

@@ -1,8 +1,10 @@
 """The reviewers' secret keys, open, and the public keys that they know."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from nacl.signing import SigningKey
 
 from leakdrop.envelope.keyfile import (
     MAX_FILE,
@@ -12,7 +14,7 @@ from leakdrop.envelope.keyfile import (
     parse_public_keys,
     parse_secret_key,
 )
-from leakdrop.envelope.keys import KeyPair, derive_key_pair
+from leakdrop.envelope.keys import KeyPair, derive_key_pair, derive_sign_key
 from leakdrop.errors import KeyFileError, PassphraseError, UsageError
 from leakdrop.review.passphrases import gather_passphrases
 from leakdrop.terminal import note
@@ -20,10 +22,13 @@ from leakdrop.terminal import note
 
 @dataclass(frozen=True)
 class KeySet:
-    """The key pairs that open envelopes, and the names of all keys that are known, by key id (16 bytes)."""
+    """The key pairs that open envelopes; by key id (16 bytes) the names of all keys that are known, and
+    the keys that sign reports.
+    """
 
     pairs: tuple[KeyPair, ...]
     names: dict[bytes, str]
+    signers: dict[bytes, SigningKey] = field(default_factory=dict, repr=False)
 
     def name_key(self, key_id: bytes) -> str:
         """How a key is shown: its name, if it is known, and its id."""
@@ -73,14 +78,17 @@ class KeyOptions:
         closed = [load_secret_key(path) for path in self.secret_keys]
         names = learn_names(self.secret_keys, self.known)
         passphrases = gather_passphrases([file.name for file in closed], self.passphrase_files)
-        pairs = tuple(map(_open_key, self.secret_keys, closed, passphrases))
-        names |= {pair.public.key_id: file.name for pair, file in zip(pairs, closed, strict=True)}
-        return KeySet(pairs, names)
+        roots = list(map(open_secret_key, self.secret_keys, closed, passphrases))
+        pairs = tuple(map(derive_key_pair, roots))
+        ids = [pair.public.key_id for pair in pairs]
+        names |= {key_id: file.name for key_id, file in zip(ids, closed, strict=True)}
+        return KeySet(pairs, names, dict(zip(ids, map(derive_sign_key, roots), strict=True)))
 
 
-def _open_key(path: Path, file: SecretKeyFile, passphrase: str) -> KeyPair:
+def open_secret_key(path: Path, file: SecretKeyFile, passphrase: str) -> bytes:
+    """The root (32 bytes). Raises KeyFileError and PassphraseError, which name the path."""
     try:
-        return derive_key_pair(open_root(file, passphrase))
+        return open_root(file, passphrase)
     except (KeyFileError, PassphraseError) as error:
         raise type(error)(f"{path}: {error}") from None
 

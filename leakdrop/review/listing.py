@@ -13,6 +13,7 @@ from leakdrop.envelope.index import Index
 from leakdrop.errors import EnvelopeError, LeakdropError
 from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_inbox
 from leakdrop.review.keys import KeyOptions, KeySet
+from leakdrop.review.receipts import Named, find_forged, group_by_receipt, make_named
 from leakdrop.terminal import Progress, count, encode_json, human_size, note, say, show_number, visible, warn
 
 MOST_NAMED = 5
@@ -31,20 +32,31 @@ REFUSED_FORM = "{:<{width}}  {:<8}  {:>10}  {}"
 def list_envelopes(path: Path, options: KeyOptions, *, as_json: bool = False) -> int:
     """Print one line for each envelope; 1 if one did not open or the bundle is not complete, else 0."""
     inbox, keys = open_inbox(path), options.open()
-    rows, records, told = [HEADINGS], [], Findings(keys)
+    records, rows, told = [], [HEADINGS], Findings(keys)
     with Progress(len(inbox.items), "Opening", show=show_number) as progress:
         for sight in _look(inbox, keys, told):
-            rows.append(_make_row(sight))
-            records.append(describe(sight, keys))
+            if as_json:
+                records.append(describe(sight, keys))
+            else:
+                rows.append(_make_row(sight))
             progress(1)
+    receipts = told.group_receipts()
     if as_json:
-        say(encode_json({**describe_inbox(inbox), "envelopes": records}))
+        numbers = {named.name: number for number, group in enumerate(receipts, 1) for named in group}
+        envelopes = [{**record, "receipt": numbers.get(record["name"])} for record in records]
+        say(encode_json({**describe_inbox(inbox), "envelopes": envelopes}))
     else:
-        width = max(len(row[0]) for row in rows)
-        for row in rows:
-            form = FORM if len(row) == len(HEADINGS) else REFUSED_FORM
-            say(form.format(*row, width=width).rstrip())
+        _say_table(rows)
+        for group in receipts:
+            say(f"From the same receipt: {', '.join(named.short_name for named in group)}")
     return told.conclude(inbox)
+
+
+def _say_table(rows: Sequence[tuple[str, ...]]) -> None:
+    width = max(len(row[0]) for row in rows)
+    for row in rows:
+        form = FORM if len(row) == len(HEADINGS) else REFUSED_FORM
+        say(form.format(*row, width=width).rstrip())
 
 
 def read_envelopes(path: Path, options: KeyOptions, *, as_json: bool = False) -> int:
@@ -75,11 +87,17 @@ class Findings:
         self._keys = keys
         self._unknown: dict[bytes, list[str]] = defaultdict(list)
         self._refused = 0
+        self._named: list[Named] = []
 
     def add(self, sight: Sight) -> None:
+        self._named.append(make_named(sight))
         self._refused += sight.refusal is not None
         for key_id in self._keys.find_unknown(sight.key_ids):
             self._unknown[key_id].append(sight.item.short_name)
+
+    def group_receipts(self) -> list[list[Named]]:
+        """The envelopes that come from one receipt, where several do."""
+        return group_by_receipt(self._named)
 
     def conclude(self, inbox: Inbox) -> int:
         """Tell it, and return the exit code: 1 if an envelope was refused, is missing or has changed."""
@@ -87,6 +105,12 @@ class Findings:
         for key_id, names in sorted(self._unknown.items()):
             verb = "is" if len(names) == 1 else "are"
             warn(f"{enumerate_names(names)} {verb} also sealed to a key you do not know: {key_id.hex()}")
+        for forged in find_forged(self._named):
+            names = [named.short_name for named in forged]
+            warn(
+                f"{enumerate_names(names)} have the same mailbox and different keys: one of them is forged. "
+                "Do not take them for one source's, and do not answer."
+            )
         comparison = inbox.comparison
         return 1 if self._refused or comparison.missing or comparison.changed else 0
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leakdrop.errors import UsageError
+from leakdrop.terminal import count, note
 
 MAX_PASSPHRASE = 65_536  # bytes
 SHORT = 12  # characters
@@ -30,13 +31,22 @@ def gather_passphrases(names: Sequence[str], files: Sequence[Path]) -> list[str]
     return found + found[-1:] * (len(names) - len(found))
 
 
-def choose_passphrase(file: Path | None) -> str:
-    """A passphrase for a new key; typed twice at a terminal. Raises UsageError and OSError."""
+def choose_passphrase(file: Path | None, what: str = "Passphrase of the new key") -> str:
+    """A new passphrase; typed twice at a terminal. A short one is told. Raises UsageError and OSError."""
+    passphrase = _choose(file, what)
+    if len(passphrase) < SHORT:
+        note(
+            f"The passphrase has only {count(len(passphrase), 'character')}; six random words are a good one."
+        )
+    return passphrase
+
+
+def _choose(file: Path | None, what: str) -> str:
     if file:
         return read_file(file)
     if not sys.stdin.isatty():
         return read_lines(1)[0]
-    passphrase = ask("Passphrase of the new key: ")
+    passphrase = ask(f"{what}: ")
     if ask("The same once more: ") != passphrase:
         raise UsageError("The two passphrases differ.")
     return passphrase

@@ -12,17 +12,23 @@ from leakdrop.errors import UsageError
 from leakdrop.seal.files import nearest_folder
 
 
-def refuse_file_system_of(bundle: Path, destination: Path) -> None:
-    """Raises UsageError if a bundle and the place to write to lie on one file system."""
+def refuse_file_system_of(bundle: Path, destination: Path, option: str = "-o") -> None:
+    """Raises UsageError if a bundle and the place to write to lie on one file system.
+
+    `option` is the one that chooses another place.
+    """
     if bundle.stat().st_dev == nearest_folder(destination).stat().st_dev:
         raise UsageError(
             f"{destination} is on the same file system as the bundle, and the stick goes back to the server: "
-            "choose another place with -o, or add --here."
+            f"choose another place with {option}, or add --here."
         )
 
 
-def refuse_stick(destination: Path) -> None:
-    """Raises UsageError if a folder is, or lies in, a bundle, or is on a stick that holds one."""
+def refuse_stick(destination: Path, option: str = "-o") -> None:
+    """Raises UsageError if a folder is, or lies in, a bundle, or is on a stick that holds one.
+
+    `option` is the one that chooses another place.
+    """
     folder = nearest_folder(destination)
     above = folders_of_mount(folder)
     # The root of the whole machine is no stick, and holds what has nothing to do with one.
@@ -31,7 +37,7 @@ def refuse_stick(destination: Path) -> None:
         if os.path.lexists(candidate / LIST_NAME):
             raise UsageError(
                 f"{destination} is where the bundle {candidate} is, and that goes back to the server: "
-                "choose another place with -o, or add --here."
+                f"choose another place with {option}, or add --here."
             )
 
 

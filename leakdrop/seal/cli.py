@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from leakdrop.envelope.index import MAX_KIND, MAX_MESSAGE, clean_message, clean_text
+from leakdrop.envelope.index import MAX_KIND, clean_text
 from leakdrop.envelope.keyfile import MAX_FILE, PublicKeyFile, parse_public_keys
-from leakdrop.errors import KeyFileError, SubmissionError, UsageError
-from leakdrop.seal.offline import Draft, draft, seal_draft
+from leakdrop.errors import KeyFileError, UsageError
+from leakdrop.seal.offline import Draft, draft, read_message, seal_draft
 from leakdrop.terminal import (
     CommandParser,
     Progress,
@@ -39,7 +39,7 @@ def seal_command(arguments: Sequence[str]) -> None:
     """Seal what the arguments name. Raises LeakdropError and OSError."""
     args = make_parser().parse_intermixed_args(arguments)
     keys = load_recipients(args.to, datetime.datetime.now(datetime.UTC).date())
-    message = clean_message(_read_message(args.message)) if args.message else ""
+    message = read_message(args.message) if args.message else ""
     submission = draft("offline", _clean_kind(args.kind), message, args.files)
     _check(submission, args.output)
     with Progress(submission.size, "Sealing") as progress:
@@ -98,26 +98,6 @@ def _load_public_keys(path: Path) -> tuple[PublicKeyFile, ...]:
             return parse_public_keys(file.read(MAX_FILE + 1))
     except KeyFileError as error:
         raise KeyFileError(f"{path}: {error}") from None
-
-
-def _read_message(path: str) -> str:
-    """The text in a file, or on standard input for “-”, without a byte order mark."""
-    # Line ends of two bytes become one, so twice the limit may still fit.
-    limit = 2 * MAX_MESSAGE
-    if path == "-":
-        encoded = sys.stdin.buffer.read(limit + 1)
-    else:
-        with Path(path).open("rb") as file:
-            encoded = file.read(limit + 1)
-    what = "The message" if path == "-" else f"The message in {path}"
-    if len(encoded) > limit:
-        raise SubmissionError(f"{what} is longer than 1 MiB: attach it as a file.")
-    try:
-        return encoded.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise SubmissionError(
-            f"{what} is not UTF-8 text: save it as UTF-8, or attach it as a file."
-        ) from None
 
 
 def _clean_kind(kind: str) -> str:

@@ -3,6 +3,7 @@
 A file is made under a name of its own, brought to the disk, and only then gets its final name.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -64,14 +65,19 @@ def create_whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _move(unfinished: Path, path: Path) -> None:
-    """Rename, but never over a file of somebody else's: what is replaced is an empty one made just now."""
-    with create_file(path):
-        pass
+    """Give a file its name in one step, but never that of a file that is there. Raises OSError."""
     try:
-        unfinished.replace(path)
-    except BaseException:
-        path.unlink(missing_ok=True)
+        os.link(unfinished, path)
+    except FileExistsError:
         raise
+    except OSError:
+        # FAT, as on most sticks, knows no links. A name taken first for an empty file would be one step more,
+        # and a stick that is pulled out between them would hold a file that is not whole.
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        unfinished.rename(path)
+    else:
+        unfinished.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ Names and types come from the paths alone; nothing of a file but its bytes, its 
 
 import mimetypes
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
@@ -12,9 +13,9 @@ from pathlib import Path
 
 from leakdrop.bundle import open_regular
 from leakdrop.envelope.header import envelope_length
-from leakdrop.envelope.index import FileEntry, Index, clean_name, encode_index
+from leakdrop.envelope.index import MAX_MESSAGE, FileEntry, Index, clean_message, clean_name, encode_index
 from leakdrop.envelope.keys import PublicKey
-from leakdrop.envelope.sealing import LARGE_BATCH, Sealer
+from leakdrop.envelope.sealing import LARGE_BATCH, Sealer, Sink
 from leakdrop.errors import BundleError, SubmissionError, UsageError
 from leakdrop.seal.behind import WriteBehind
 from leakdrop.seal.files import check_room, create_whole_file, naming
@@ -58,6 +59,29 @@ def _describe(path: Path) -> FileEntry:
         return FileEntry(clean_name(path.name), guess_type(path.name), os.fstat(file.fileno()).st_size)
 
 
+def read_message(path: str) -> str:
+    """The clean text in a file, or on standard input for “-”, without a byte order mark.
+
+    Raises SubmissionError and OSError.
+    """
+    # Line ends of two bytes become one, so twice the limit may still fit.
+    limit = 2 * MAX_MESSAGE
+    if path == "-":
+        encoded = sys.stdin.buffer.read(limit + 1)
+    else:
+        with Path(path).open("rb") as file:
+            encoded = file.read(limit + 1)
+    what = "The message" if path == "-" else f"The message in {path}"
+    if len(encoded) > limit:
+        raise SubmissionError(f"{what} is longer than 1 MiB: attach it as a file.")
+    try:
+        return clean_message(encoded.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise SubmissionError(
+            f"{what} is not UTF-8 text: save it as UTF-8, or attach it as a file."
+        ) from None
+
+
 def guess_type(name: str) -> str:
     """The media type that a name suggests, or nothing."""
     guess, packed = _TYPES.guess_type(name, strict=False)
@@ -94,11 +118,21 @@ def seal_draft(
     """
     check_room(destination.parent, submission.measure(recipients), "The envelope")
     with create_whole_file(destination) as file, WriteBehind(file) as sink:
-        sealer = Sealer(recipients, sink, batch=LARGE_BATCH)
-        for path, entry in zip(submission.paths, submission.files, strict=True):
-            sealer.begin_file(entry.name, entry.type)
-            with _open_input(path) as source:
-                sealer.read_from(_Input(path, source), progress)
-            if sealer.files[-1] != entry:
-                raise SubmissionError(f"{path} has changed while it was sealed: seal it again.")
-        sealer.finish(submission.sealed, submission.kind, submission.message)
+        seal_draft_into(sink, submission, recipients, progress)
+
+
+def seal_draft_into(
+    sink: Sink,
+    submission: Draft,
+    recipients: Sequence[PublicKey],
+    progress: Callable[[int], object] = lambda size: None,
+) -> None:
+    """Seal into `sink`. Raises SubmissionError (a bound is broken, a file has changed) and OSError."""
+    sealer = Sealer(recipients, sink, batch=LARGE_BATCH)
+    for path, entry in zip(submission.paths, submission.files, strict=True):
+        sealer.begin_file(entry.name, entry.type)
+        with _open_input(path) as source:
+            sealer.read_from(_Input(path, source), progress)
+        if sealer.files[-1] != entry:
+            raise SubmissionError(f"{path} has changed while it was sealed: seal it again.")
+    sealer.finish(submission.sealed, submission.kind, submission.message)

@@ -2,6 +2,8 @@
 
 data/drops/<32 hex>.envelope      a drop
 data/incoming/<32 hex>.part       an envelope that is not whole yet
+data/uploads/<32 hex>.part        an envelope that comes in piece by piece
+data/replies/<64 hex>.<64 hex>.envelope    a reply: its mailbox, its SHA-256
 data/leakdrop.sqlite              the rows
 data/settling/<32 hex>.part       a drop that is being copied to a new file
 data/lock                         held by the one server that may write here
@@ -40,6 +42,10 @@ class Layout:
         return self.root / "uploads"
 
     @property
+    def replies(self) -> Path:
+        return self.root / "replies"
+
+    @property
     def settling(self) -> Path:
         return self.root / "settling"
 
@@ -55,6 +61,9 @@ class Layout:
 
     def upload(self, upload_id: str) -> Path:
         return self.uploads / f"{upload_id}{PART}"
+
+    def reply(self, mailbox: str, sha256: str) -> Path:
+        return self.replies / f"{mailbox}.{sha256}{ENVELOPE}"
 
     def make(self) -> None:
         """Make a new data folder, for this user alone. Raises StoreError."""
@@ -75,7 +84,7 @@ class Layout:
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise StoreError(f"The data folder {self.root} is read-only for this user.")
         try:
-            for folder in (self.drops, self.incoming, self.uploads):
+            for folder in (self.drops, self.incoming, self.uploads, self.replies):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self.database.touch(mode=0o600)
         except OSError as error:

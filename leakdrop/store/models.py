@@ -52,3 +52,18 @@ class PartRow(Base):
     start: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     size: Mapped[int] = mapped_column(BigInteger)
     name: Mapped[str] = mapped_column(String(32))
+
+
+class ReplyRow(Base):
+    """One reply: mailbox and SHA-256 in hex, its size in bytes, the ISO week in which it was imported.
+
+    No row of another table has anything in common with it.
+    """
+
+    __tablename__ = "replies"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form
+
+    mailbox: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    week: Mapped[str] = mapped_column(String(8))

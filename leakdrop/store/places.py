@@ -4,9 +4,9 @@ The rooms above know these shapes only; which of the two stands behind them is t
 """
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from io import BufferedReader
+from io import BufferedReader, BytesIO, FileIO
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from leakdrop.config import Config
 from leakdrop.errors import ConfigError
 from leakdrop.store.drops import Drop, Drops, Recovery
+from leakdrop.store.replies import Reply
 from leakdrop.store.uploads import Upload
 
 
@@ -55,6 +56,23 @@ class UploadPlace(Protocol):
     def recover(self, today: datetime.date) -> None: ...
 
 
+# A reply's envelope, open to be read.
+ReplyFile = FileIO | BytesIO
+
+
+class ReplyPlace(Protocol):
+    """What `leakdrop.store.replies.Replies` does."""
+
+    def keep(self, mailbox: bytes, envelope: bytes) -> bool: ...
+    def reading(
+        self, mailbox: bytes, today: datetime.date
+    ) -> AbstractContextManager[Sequence[tuple[Reply, ReplyFile]]]: ...
+    def delete(self, mailbox: bytes, sha256: str) -> None: ...
+    def all(self) -> list[Reply]: ...
+    def expire(self, today: datetime.date) -> int: ...
+    def recover(self, today: datetime.date) -> None: ...
+
+
 class DropPlace(Protocol):
     """What `leakdrop.store.drops.Drops` does. `keep` takes what `receive` gave."""
 
@@ -66,6 +84,7 @@ class DropPlace(Protocol):
     ) -> None: ...
     def close(self) -> None: ...
     def uploads(self, largest_unfinished: int) -> UploadPlace: ...
+    def replies(self, weeks: int) -> ReplyPlace: ...
     def receive(self, announced: int) -> AbstractContextManager[Incoming]: ...
     def keep(self, incoming: Any) -> Drop: ...
     def all(self) -> list[Drop]: ...

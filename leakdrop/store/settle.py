@@ -47,7 +47,7 @@ def needs_settling(drop: Drop, changed: datetime.date) -> bool:
     return changed < monday_after(drop.week)
 
 
-def day_of_change(path: Path) -> datetime.date:
+def day_of_change(path: Path | os.DirEntry[str]) -> datetime.date:
     return datetime.datetime.fromtimestamp(path.stat().st_ctime, datetime.UTC).date()
 
 
@@ -60,7 +60,7 @@ def settle(drops: Drops) -> Settled:
         SystemRandom().shuffle(due)
         waiting = sum(_renew_all(layout, due[start : start + BATCH]) for start in range(0, len(due), BATCH))
         # The folders and the database changed when the last drop came. Now they changed when it settled.
-        for path in (layout.drops, layout.incoming, layout.uploads, layout.settling):
+        for path in (layout.drops, layout.incoming, layout.uploads, layout.replies, layout.settling):
             forget_times(path)
         drops.forget_order()
     return Settled(len(due) - waiting, waiting)

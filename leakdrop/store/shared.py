@@ -29,14 +29,14 @@ from typing import Self
 
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from leakdrop.errors import NoRoomError, StoreError
-from leakdrop.store.database import connect_postgresql, migrate
 from leakdrop.store.drops import NAME_BYTES, Drop, Recovery, this_week
 from leakdrop.store.models import DropRow, PartRow, UploadRow
 from leakdrop.store.objects import Bucket, Objects, Reader
+from leakdrop.store.rows import Rows
+from leakdrop.store.shared_replies import SharedReplies
 from leakdrop.store.uploads import (
     FINISHED,
     UNFINISHED,
@@ -90,23 +90,6 @@ def parse_list(encoded: bytes) -> PartList:
     except (ValueError, RecursionError, TypeError, KeyError):
         pass
     raise StoreError("A list in the object store is damaged: the drop that it names cannot be read.")
-
-
-class Rows:
-    """The rows that several machines share. Raises StoreError when the database cannot be reached."""
-
-    def __init__(self, url: str) -> None:
-        self.engine = connect_postgresql(url)
-        migrate(self.engine)
-
-    @contextmanager
-    def begin(self) -> Iterator[Session]:
-        try:
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                yield session
-        except DatabaseError as error:
-            # Not its text, which quotes the values.
-            raise StoreError(f"The database cannot be reached or used: {type(error).__name__}.") from None
 
 
 @dataclass(eq=False)
@@ -412,6 +395,9 @@ class SharedDrops:
 
     def uploads(self, largest_unfinished: int) -> SharedUploads:
         return SharedUploads(self._rows, self._objects, largest_unfinished)
+
+    def replies(self, weeks: int) -> SharedReplies:
+        return SharedReplies(self._rows, self._objects, weeks)
 
     @contextmanager
     def receive(self, announced: int) -> Iterator[SharedIncoming]:

@@ -1,6 +1,7 @@
 """The sealing form, beside Flask's own parser and OnionShare; the server's memory."""
 
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -90,12 +91,15 @@ def start_onionshare(folder: Path) -> tuple[subprocess.Popen, int] | None:
     if not program:
         tell("OnionShare is not installed: pip install onionshare-cli, in an environment of its own")
         return None
+    # It tells of every piece that arrives: a pipe that nobody reads would stop it.
+    told = folder / "onionshare.log"
     command = [program, "--local-only", "--receive", "--public", "--data-dir", folder / "onionshare"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if "http://127.0.0.1:" in line:
-            return process, int(line.rpartition(":")[2].strip().strip("/"))
-    return None
+    with told.open("wb") as log:
+        process = subprocess.Popen(command, stdout=log)
+    wait_until(lambda: "http://127.0.0.1:" in told.read_text())
+    port = re.search(r"http://127\.0\.0\.1:(\d+)", told.read_text())[1]
+    wait_until(lambda: is_listening(int(port)))
+    return process, int(port)
 
 
 def measure_memory(site, upload: Path) -> int:

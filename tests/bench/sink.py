@@ -1,8 +1,9 @@
-"""A peer for uploads: leakdrop's own server, with an application that reads a body and writes it to a file.
+"""A peer for uploads: leakdrop's own server, with an application that reads a body and appends it to a file.
 
     python -m tests.bench.sink PORT FILE
 
-It also serves a page whose script sends a file in parts, as leakdrop's does, without sealing it.
+It also serves a page whose script sends a file in parts, as leakdrop's does, without sealing it. To load
+the page begins a new file.
 """
 
 import os
@@ -53,10 +54,12 @@ class Sink(Server):
 
     def answer(self, environ, start_response):
         if environ["REQUEST_METHOD"] == "PUT":
-            with self._file.open("wb", buffering=0) as file:
+            with self._file.open("ab", buffering=0) as file:
                 for piece in read_body(environ["wsgi.input"], int(environ["CONTENT_LENGTH"])):
                     file.write(piece)
                 os.fsync(file.fileno())
+        else:
+            self._file.unlink(missing_ok=True)
         start_response("200 OK", [("Content-Type", "text/html"), ("Content-Length", str(len(PAGE)))])
         return [PAGE]
 

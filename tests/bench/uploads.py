@@ -63,6 +63,8 @@ def patch_all(site, envelope: bytes) -> None:
 
 def put_all(port: int, envelope: bytes) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/")
+    connection.getresponse().read()
     for start in range(0, len(envelope), PART):
         connection.request("PUT", "/", memoryview(envelope)[start : start + PART])
         connection.getresponse().read()
@@ -87,7 +89,8 @@ def bench_browser(folder: Path, runs: int) -> list[Result]:
                     lambda sealing=sealing: send_sealed(sealing, site, plain),
                     lambda sending=sending: send_plain(sending, port, plain),
                 )
-                grown = measure_growth(sealing, site, plain)
+            with TorBrowser(level, timeout=600) as fresh:
+                grown = measure_growth(fresh, site, plain)
             results += [
                 Result(
                     f"Firefox at {level}, 256 MiB sealed: speed of the same unsealed",
@@ -110,32 +113,39 @@ def bench_browser(folder: Path, runs: int) -> list[Result]:
     return results
 
 
-def send_sealed(browser, site, path: Path) -> None:
+def send_sealed(browser, site, path: Path) -> float:
+    """The seconds from "Send" until everything has arrived."""
     open_form(browser, site, path)
+    started = time.perf_counter()
     # Not a click at a place: the list of files grows meanwhile, and moves the button.
     browser.execute_script("document.getElementById('send').click()")
     wait_for(lambda: browser.find_elements("css selector", "#status[data-state=done]"))
+    seconds = time.perf_counter() - started
     for drop in site.envelopes():
         drop.unlink()
+    return seconds
 
 
 def wait_for(condition) -> None:
     """Asking is work for the browser, too: not more often than need be."""
     while not condition():
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 def open_form(browser, site, path: Path) -> None:
     browser.navigate(site.url)
     wait_until(lambda: browser.find_element("id", "send").is_enabled())
     browser.find_element("id", "files").send_keys(str(path))
+    wait_until(lambda: "Looking at" not in browser.find_element("id", "list").text)
 
 
-def send_plain(browser, port: int, path: Path) -> None:
+def send_plain(browser, port: int, path: Path) -> float:
     browser.navigate(f"http://127.0.0.1:{port}/")
     browser.find_element("id", "files").send_keys(str(path))
+    started = time.perf_counter()
     browser.execute_script("window.wrappedJSObject.send()")
     wait_for(lambda: browser.find_element("id", "status").text == "done")
+    return time.perf_counter() - started
 
 
 def measure_growth(browser, site, path: Path) -> int:
@@ -152,19 +162,27 @@ def measure_growth(browser, site, path: Path) -> int:
     return most - before
 
 
-def read_content_memory(parent: int) -> int:
+def read_content_memory(browser: int) -> int:
     """The resident memory of Firefox's largest content process, in bytes."""
-    sizes = [0]
+    sizes = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (
-                b"-contentproc" in (process / "cmdline").read_bytes()
-                and int(read_status(process, "PPid")) == parent
-            ):
+            # "tab" is the last argument of a process that shows pages.
+            is_content = (process / "cmdline").read_bytes().replace(b"\0", b" ").endswith(b" tab ")
+            if is_content and browser in ancestors(process):
                 sizes.append(int(read_status(process, "RssAnon").split()[0]) * 1024)
         except OSError:
             continue
     return max(sizes)
+
+
+def ancestors(process: Path) -> list[int]:
+    """A process may be a grandchild: Firefox has one that forks the others."""
+    parents = []
+    while (parent := int(read_status(process, "PPid"))) > 1:
+        parents.append(parent)
+        process = Path("/proc") / str(parent)
+    return parents
 
 
 def read_status(process: Path, field: str) -> str:

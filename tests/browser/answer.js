@@ -21,6 +21,7 @@ import * as header from "../../leakdrop/intake/browser/envelope/header.js";
 import * as index from "../../leakdrop/intake/browser/envelope/index.js";
 import * as keys from "../../leakdrop/intake/browser/envelope/keys.js";
 import * as padding from "../../leakdrop/intake/browser/envelope/padding.js";
+import * as receipt from "../../leakdrop/intake/browser/envelope/receipt.js";
 
 /** Null in place of a refusal; any other error ends the process. @template T @param {() => T} answer */
 async function orNull(answer) {
@@ -57,7 +58,7 @@ const answers = {
     padded: padding.padded(lengths),
     plaintext: await orNull(() => header.plaintextLength(lengths)),
   }),
-  spell: () => ({ kinds: errors.SENTENCES, constants: { filekey, header, index, keys, padding } }),
+  spell: () => ({ kinds: errors.SENTENCES, constants: { filekey, header, index, keys, padding, receipt } }),
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

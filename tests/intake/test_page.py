@@ -6,12 +6,12 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from leakdrop.envelope.keys import KeyPair
+from tests.intake.source import Source, find_barriers, noise
 from tests.intake.wire import Relay, answer
 from tests.keys import label_key_pair
 from tests.site import Site, run, wait_until
@@ -20,73 +20,7 @@ from tests.torbrowser import TorBrowser
 pytestmark = pytest.mark.needs("firefox-esr")
 
 FIRST_LOAD = 80_000  # bytes over the wire, headers included
-AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 MARK = b"CANARY-7f3a91c2"
-
-
-class Source:
-    """Somebody at a browser, on the first page."""
-
-    def __init__(self, browser, url: str, fragment: str = "") -> None:
-        self.browser = browser
-        browser.navigate("about:blank")
-        browser.navigate(url + fragment)
-
-    def find(self, name: str):
-        return self.browser.find_element("id", name)
-
-    def is_there(self, name: str) -> bool:
-        return bool(self.browser.find_elements("id", name))
-
-    def wait_for_form(self) -> "Source":
-        wait_until(lambda: self.is_there("send"))
-        wait_until(lambda: self.find("what").text)
-        return self
-
-    def choose(self, *paths: Path) -> None:
-        for path in paths:
-            self.find("files").send_keys(str(path))
-
-    def press(self, name: str) -> None:
-        self.find(name).click()
-
-    @property
-    def state(self) -> str | None:
-        return self.find("status").get_attribute("data-state")
-
-    def wait_for(self, *states: str) -> None:
-        wait_until(lambda: self.state in states)
-
-    def run(self, script: str, *arguments):
-        return self.browser.execute_script(script, script_args=list(arguments))
-
-
-@pytest.fixture(scope="module")
-def standard() -> Iterator:
-    with TorBrowser("standard") as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def safer() -> Iterator:
-    with TorBrowser("safer") as browser:
-        yield browser
-
-
-@pytest.fixture(params=["standard", "safer"])
-def each_browser(request):
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def relay(site: Site) -> Iterator[Relay]:
-    with Relay(site.port) as relay:
-        yield relay
-
-
-def noise(path: Path, size: int) -> Path:
-    path.write_bytes(os.urandom(size))
-    return path
 
 
 def assert_arrived(site: Site, alice: KeyPair, message: str, *paths: Path) -> None:
@@ -311,6 +245,38 @@ def test_nothing_can_be_sent_when_the_script_does_not_load(standard, site, relay
     assert relay.count("POST") == 0
 
 
+SLOW_CIPHER = b"""
+const { encrypt } = SubtleCrypto.prototype;
+SubtleCrypto.prototype.encrypt = async function (...given) {
+  await new Promise((resolve) => { window.goOn = resolve; });
+  SubtleCrypto.prototype.encrypt = encrypt;
+  return encrypt.apply(this, given);
+};
+"""
+
+
+def test_what_is_chosen_while_the_page_still_checks_itself_is_not_lost(standard, site, alice, tmp_path):
+    def slow_down(line: str) -> bytes | None:
+        if ".js" not in line:
+            return None
+        script = SLOW_CIPHER + site.get(line.split()[1])[1]
+        return b"HTTP/1.1 200 OK\r\nContent-Type: text/javascript\r\nConnection: close\r\n\r\n" + script
+
+    talk = noise(tmp_path / "talk.m4a", 10_000)
+    with Relay(site.port, own_answer=slow_down) as relay:
+        source = Source(standard, relay.url)
+        source.choose(talk)
+        source.find("message").send_keys("early")
+        assert not source.find("send").is_enabled()
+        wait_until(lambda: source.run("return !!window.wrappedJSObject.goOn"))
+        source.run("window.wrappedJSObject.goOn()")
+        source.wait_for_form()
+        assert "talk.m4a" in source.find("list").text
+        source.press("send")
+        source.wait_for("done")
+    assert_arrived(site, alice, "early", talk)
+
+
 def test_another_key_than_the_links_sends_nothing(standard, relay, alice):
     for listed in ("0" * 64, label_key_pair("bob").public.fingerprint, "", alice.public.fingerprint[:-1]):
         source = Source(standard, relay.url, f"#key={listed}")
@@ -451,6 +417,26 @@ def test_what_photos_and_recordings_carry_is_shown_before_they_are_sent(
     assert len(relay.lines) == asked
 
 
+@pytest.mark.needs("heif-enc")
+def test_the_place_in_photos_of_every_kind_is_shown(each_browser, site, tmp_path):
+    camera = ["-GPSLatitude=51.5007", "-GPSLatitudeRef=N", "-GPSLongitude=0.1246", "-GPSLongitudeRef=W"]
+    first, *others = (tmp_path / f"photo.{kind}" for kind in ("jpg", "heic", "avif", "webp", "png", "tiff"))
+    run("ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc", "-frames:v", "1", first)
+    run("exiftool", "-q", "-overwrite_original", *camera, "-Make=Apple", first)
+    for photo in others:
+        if photo.suffix == ".heic":
+            run("heif-enc", first, "-o", photo)
+        else:
+            run("ffmpeg", "-nostdin", "-loglevel", "error", "-i", first, "-frames:v", "1", photo)
+            run("exiftool", "-q", "-overwrite_original", "-tagsFromFile", first, "-all:all", photo)
+    source = Source(each_browser, site.url).wait_for_form()
+    source.choose(first, *others)
+    wait_until(lambda: "Looking" not in source.find("list").text)
+    for item in source.browser.find_elements("css selector", "#list > li"):
+        assert "Place: 51.50070, -0.12460" in item.text
+        assert "Device: Apple" in item.text
+
+
 def test_files_add_up_and_can_be_removed(standard, site, alice, tmp_path):
     first, second = noise(tmp_path / "first", 1000), noise(tmp_path / "second", 2000)
     source = Source(standard, site.url).wait_for_form()
@@ -507,22 +493,6 @@ def test_the_keyboard_alone_is_enough(standard, site, alice):
     source.wait_for("done")
     assert standard.get_active_element().get_attribute("id") == "after-title"
     assert_arrived(site, alice, "by keys")
-
-
-def find_barriers(source: Source) -> list[str]:
-    """What axe-core finds: WCAG 2.2 A and AA, and its best practices. It cannot run twice in a document."""
-    source.browser.timeout.script = 60
-    return source.browser.execute_async_script(
-        AXE.read_text()
-        + """
-        const done = arguments[arguments.length - 1];
-        axe.run(document, { resultTypes: ["violations"] }).then(
-            ({ violations }) => done(violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html)}`)),
-            (error) => done([`axe-core failed: ${error}`]),
-        );
-        """,
-        sandbox="axe",
-    )
 
 
 @pytest.mark.parametrize("state", ["idle", "sending", "waiting", "paused", "done", "failed"])

@@ -18,7 +18,7 @@ from leakdrop.keyring import Keyring
 from tests.keys import public_key_file
 from tests.site import BIN, run
 
-PATHS = ["/", "/key", "/key/all.pub", "/key/alice.pub", "/nothing-here", "/submit"]
+PATHS = ["/", "/replies", "/key", "/key/all.pub", "/key/alice.pub", "/nothing-here", "/submit"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -75,13 +75,13 @@ def test_an_answer_is_compressed_only_for_who_says_that_they_can_read_it(site, p
 
 
 def test_pages_ask_nothing_of_other_sites_and_hold_no_inline_style_or_script(site):
-    for path in ("/", "/key", "/nothing-here"):
+    for path, name in (("/", "app"), ("/replies", "replies"), ("/key", ""), ("/nothing-here", "")):
         page = site.get(path)[1].decode()
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page)
         assert not re.search(r"<style| style=| on[a-z]+=", page)
         scripts = re.findall(r"<script[^>]*>[^<]*", page)
-        assert scripts == re.findall(r'<script src="/static/app-[0-9a-f]{16}\.js" defer>', page)
-        assert len(scripts) == (path == "/")
+        assert scripts == re.findall(rf'<script src="/static/{name}-[0-9a-f]{{16}}\.js" defer>', page)
+        assert len(scripts) == bool(name)
 
 
 def test_a_site_that_was_not_built_says_how_to_build_it():

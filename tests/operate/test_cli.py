@@ -34,7 +34,22 @@ def serve(site):
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["serve"], ["init"], ["status"], ["export"]], ids=lambda words: "-".join(words)
+    "words",
+    [
+        [],
+        ["serve"],
+        ["init"],
+        ["status"],
+        ["export"],
+        ["import"],
+        ["settle"],
+        ["purge"],
+        ["digest"],
+        ["check"],
+        ["manifest"],
+        ["verify"],
+    ],
+    ids=lambda words: "-".join(words),
 )
 def test_help_has_an_example(words):
     done = leakdrop(*words, "--help")
@@ -43,7 +58,7 @@ def test_help_has_an_example(words):
     assert not words or f"Example: leakdrop {words[0]}" in done.stdout
 
 
-@pytest.mark.parametrize("words", [[], ["nonsense"], ["export"], ["status", "--nonsense"]])
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["export"], ["import"], ["status", "--nonsense"]])
 def test_wrong_use_is_one_line_and_exit_code_2(words):
     assert_one_line(leakdrop(*words), "", 2)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from leakdrop.bundle import Bundle, BundleEntry, encode_bundle
 from leakdrop.envelope.filekey import chunk_aad, derive_body_key
+from leakdrop.envelope.index import ReplyTo
 from leakdrop.envelope.keys import PublicKey
 from leakdrop.envelope.padding import PIECE
 from leakdrop.envelope.sealing import SourceFile, seal, seal_header
@@ -55,11 +56,12 @@ def seal_bytes(
     files: Sequence[tuple[str, bytes]] = (),
     *,
     kind: str = "",
+    reply_to: ReplyTo | None = None,
 ) -> bytes:
     """A sealed submission."""
     sink = io.BytesIO()
     sources = [SourceFile(name, "", io.BytesIO(content)) for name, content in files]
-    seal(recipients, sink, sealed="browser", kind=kind, message=message, files=sources)
+    seal(recipients, sink, sealed="browser", kind=kind, message=message, files=sources, reply_to=reply_to)
     return sink.getvalue()
 
 

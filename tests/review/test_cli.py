@@ -14,7 +14,10 @@ from tests.media import ARABIC
 from tests.review.inboxes import seal_bytes, write_bundle
 from tests.site import BIN, run
 
-VERBS = ("keygen", "fingerprint", "list", "read", "extract")
+VERBS = (
+    *("keygen", "fingerprint", "rekey", "shares", "restore"),
+    *("list", "read", "extract", "reply", "acknowledge", "report", "verify", "sign", "view", "play"),
+)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -27,7 +30,7 @@ def test_each_verb_has_help_with_an_example_that_parses(verb):
 
 def test_the_examples_of_the_command_parse():
     examples = re.findall("^  leakdrop-review (.*)$", EXAMPLES, re.MULTILINE)
-    assert [example.split()[0] for example in examples] == list(VERBS)
+    assert {example.split()[0] for example in examples} <= set(VERBS)
     for example in examples:
         assert make_parser().parse_args(shlex.split(example))
 

@@ -390,3 +390,41 @@ def test_a_closed_window_leaves_nothing(reviewer, tmp_path):
         process.send_signal(signal.SIGHUP)
     assert process.returncode == 128 + signal.SIGHUP
     assert list_tree(out) == []
+
+
+def test_a_stick_that_is_pulled_out_while_it_is_read_leaves_nothing(reviewer, tmp_path):
+    path = tmp_path / "x.envelope"
+    path.write_bytes(seal_bytes([reviewer.public], "m", [("a", os.urandom(12 * PIECE))]))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(EnvelopeError) as refusal:
+        extract_item(
+            Item(path), reviewer.options.open(), tmp_path / "out", lambda size: os.truncate(path, 1_000_000)
+        )
+    assert refusal.value.kind == Kind.CHUNK_DAMAGED
+    assert list_tree(tmp_path / "out") == []
+
+
+def test_a_stick_that_is_pulled_out_while_it_is_written_is_named(reviewer, tmp_path, small_disk):
+    path = tmp_path / "x.envelope"
+    path.write_bytes(seal_bytes([reviewer.public], "m", [("a", os.urandom(12 * PIECE))]))
+    disk = small_disk("16M")
+    pulled = []
+
+    def pull(size: int) -> None:
+        if not pulled:
+            pulled.append(run("umount", "--lazy", disk))
+
+    with pytest.raises(OSError, match="No such file") as error:
+        extract_item(Item(path), reviewer.options.open(), disk, pull)
+    assert error.value.filename == str(disk / "x")
+    assert list_tree(disk) == []
+
+
+def test_two_envelopes_of_one_name_keep_apart(extract, reviewer, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.envelope").write_bytes(seal_bytes([reviewer.public], folder))
+    assert extract(tmp_path / "a/x.envelope", "-o", tmp_path / "out").code == 0
+    result = extract(tmp_path / "b/x.envelope", "-o", tmp_path / "out")
+    assert (result.code, "exists already, and nothing is overwritten" in result.err) == (2, True)
+    assert (tmp_path / "out/x/message.txt").read_text() == "a"

@@ -4,6 +4,7 @@ import hashlib
 import os
 
 from leakdrop.review.inbox import EnvelopeFile, Item, open_item, read_all
+from leakdrop.review.summing import Summing
 from tests.keys import label_key_pair
 from tests.review.inboxes import seal_bytes
 
@@ -30,8 +31,8 @@ def test_every_byte_is_told_to_the_progress(tmp_path):
 def test_what_is_read_out_of_order_is_not_summed(tmp_path):
     content = os.urandom(1000)
     (tmp_path / "file").write_bytes(content)
-    with (tmp_path / "file").open("rb") as file:
-        source = EnvelopeFile(tmp_path / "file", file)
+    with (tmp_path / "file").open("rb") as file, Summing() as summing:
+        source = EnvelopeFile(tmp_path / "file", file, summing)
         source.begin_sum(content[:100])
         for offset, size in ((500, 50), (100, 400), (0, 100), (500, 500)):
             source.seek(offset)

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -210,7 +211,7 @@ def test_fingerprints_of_all_keys_are_shown(review, reviewer, tmp_path):
 
 
 def test_fingerprints_are_told_to_programs(review, tmp_path):
-    bob = public_key_file("bob", datetime.date.max)
+    bob = replace(public_key_file("bob", datetime.date.max), sign=bytes(range(32)))
     (tmp_path / "bob.pub").write_text(encode_public_key(bob))
     assert json.loads(review("fingerprint", tmp_path / "bob.pub", "--json").out) == [
         {
@@ -220,6 +221,7 @@ def test_fingerprints_are_told_to_programs(review, tmp_path):
             "fingerprint": bob.key.fingerprint,
             "key_id": bob.key.key_id.hex(),
             "not_after": str(datetime.date.max),
+            "sign": bytes(range(32)).hex(),
         }
     ]
 

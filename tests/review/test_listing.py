@@ -6,7 +6,10 @@ import shutil
 import pytest
 
 from leakdrop.bundle import Bundle, encode_bundle, load_bundle
+from leakdrop.envelope.header import CHUNK, header_length
+from leakdrop.envelope.padding import PIECE
 from leakdrop.terminal import human_size
+from tests.bench.review import look
 from tests.media import ARABIC
 from tests.review.inboxes import WEEK, flip, seal_bytes, seal_plaintext, write_bundle
 
@@ -316,3 +319,25 @@ def test_reading_shows_what_is_claimed(reading, reviewer, tmp_path):
         "    hello\n"
         "\n"
     )
+
+
+def test_listing_reads_no_more_than_header_ends_and_index(reviewer, tmp_path):
+    """Whatever the size: here 64 chunks, of which it opens the last and those of the index."""
+    (path,) = write_bundle(
+        tmp_path / "stick", [seal_bytes([reviewer.public], "m", [("a", bytes(64 * PIECE))])]
+    )
+    read = look(tmp_path / "stick", reviewer).read
+    assert header_length(1) < read < header_length(1) + 3 * CHUNK < path.stat().st_size / 10
+
+
+def test_a_bundle_that_was_copied_half_is_told(listing, reviewer, tmp_path):
+    paths = sorted(
+        write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], str(n)) for n in range(3)])
+    )
+    paths[1].write_bytes(paths[1].read_bytes()[:100_000])
+    paths[2].unlink()
+    result = listing(tmp_path / "stick")
+    assert result.code == 1
+    assert f"The bundle is not complete. Missing: {paths[2].name}." in result.err
+    assert f"Not as bundle.json says: {paths[1].name}." in result.err
+    assert "copy it again" in result.out

@@ -91,7 +91,12 @@ def test_a_pipe_gives_lines(text, expected):
 
 
 def test_of_a_pipe_a_new_key_takes_one_line():
-    assert pipe(CHOOSE, "كلمة السر\nother\n".encode()) == (0, ascii("كلمة السر") + "\n", "")
+    assert pipe(CHOOSE, "كلمة السر الطويلة\nother\n".encode()) == (0, ascii("كلمة السر الطويلة") + "\n", "")
+
+
+def test_a_short_new_passphrase_is_told():
+    told = "Note: The passphrase has only 9 characters; six random words are a good one.\n"
+    assert pipe(CHOOSE, "كلمة السر\n".encode()) == (0, ascii("كلمة السر") + "\n", told)
 
 
 EMPTY = "program: The passphrase on standard input is empty.\n"
@@ -121,9 +126,9 @@ def test_at_a_terminal_each_passphrase_is_asked_for_and_not_shown():
 
 
 def test_at_a_terminal_a_new_passphrase_is_asked_for_twice():
-    code, shown = type_at_terminal(CHOOSE, ["one", "one"])
+    code, shown = type_at_terminal(CHOOSE, ["long as it is", "long as it is"])
     assert code == 0
-    assert shown == "Passphrase of the new key: \r\nThe same once more: \r\n'one'\r\n"
+    assert shown == "Passphrase of the new key: \r\nThe same once more: \r\n'long as it is'\r\n"
 
 
 SLIPS = {

@@ -88,11 +88,11 @@ def test_the_name_of_a_drop_is_not_that_of_the_file_it_came_in(drops):
 def test_no_table_has_rowids_and_there_is_no_write_ahead_log(drops):
     drop_message(drops)
     tables = query(drops, "SELECT name, sql FROM sqlite_master WHERE type = 'table'")
-    assert {name for name, _ in tables} == {"drops", "uploads", "parts", "alembic_version"}
+    assert {name for name, _ in tables} == {"drops", "uploads", "parts", "replies", "alembic_version"}
     assert all("WITHOUT ROWID" in sql for _, sql in tables)
     assert query(drops, "PRAGMA journal_mode") == [("delete",)]
     names = {path.name for path in drops.layout.root.iterdir()}
-    assert names == {"drops", "incoming", "uploads", "leakdrop.sqlite"}
+    assert names == {"drops", "incoming", "uploads", "replies", "leakdrop.sqlite"}
 
 
 def test_a_row_holds_name_size_and_weeks_and_nothing_else(drops):

@@ -18,6 +18,7 @@ from bad_cases import bad_cases, patches
 from good_cases import KEYS, Good, good_cases
 from index_cases import index_cases
 from keyfile_cases import keyfile_cases
+from receipt_cases import answer_cases, receipts, words_cases
 from writer import base64url, draw_secrets, hkdf, padded
 
 HERE = Path(__file__).parent
@@ -112,6 +113,43 @@ def make_keyfiles() -> bytes:
     return encode("[]", map(json.dumps, cases))
 
 
+def make_words() -> bytes:
+    """Each case with its entropy, or its refusal and the number of the word."""
+    cases = (
+        {"name": case.name, "why": case.why, "text": case.text}
+        | ({"entropy": case.entropy.hex()} if case.entropy else {"refusal": case.refusal})
+        | ({"number": case.number} if case.number else {})
+        for case in words_cases()
+    )
+    return encode("[]", map(json.dumps, cases))
+
+
+def make_receipts() -> bytes:
+    cases = (
+        {
+            "name": receipt.name,
+            "entropy": receipt.entropy.hex(),
+            "words": receipt.words,
+            "root": receipt.root.hex(),
+            "token": receipt.token.hex(),
+            "mailbox": receipt.mailbox.hex(),
+            "public": base64url(receipt.key.public),
+            "fingerprint": receipt.key.fingerprint.hex(),
+            "key_id": receipt.key.key_id.hex(),
+        }
+        for receipt in receipts()
+    )
+    return encode("[]", map(json.dumps, cases))
+
+
+def make_answers(reply: Good) -> bytes:
+    cases = (
+        {"name": case.name, "why": case.why, "parts": case.parts, "lengths": case.lengths}
+        for case in answer_cases(len(bytes(reply.envelope)))
+    )
+    return encode("[]", map(json.dumps, cases))
+
+
 def make_example(good: Good) -> bytes:
     """The values of the worked example in docs/envelope.md, as they are written there."""
     key, envelope = KEYS[good.keys[0]], good.envelope
@@ -172,6 +210,9 @@ def make_all() -> dict[Path, bytes]:
         "bad.json": make_bad(goods),
         "indexes.json": make_indexes(),
         "keyfiles.json": make_keyfiles(),
+        "words.json": make_words(),
+        "receipts.json": make_receipts(),
+        "answers.json": make_answers(goods["reply"]),
         "example.json": make_example(goods["one-byte-file"]),
     }
     files |= {f"good/{name}.envelope": bytes(good.envelope) for name, good in goods.items()}

@@ -77,7 +77,10 @@ class Key:
 
 def make_key(name: str) -> Key:
     """The key pair whose root is the SHA-256 of a label."""
-    root = hashlib.sha256(f"leakdrop test root: {name}".encode()).digest()
+    return make_key_of_root(hashlib.sha256(f"leakdrop test root: {name}".encode()).digest())
+
+
+def make_key_of_root(root: bytes) -> Key:
     secret = hkdf(root, b"", b"leakdrop/1 key", 96)
     x25519 = X25519PrivateKey.from_private_bytes(secret[:32]).public_key().public_bytes_raw()
     mlkem, _ = ML_KEM_768.key_derive(secret[32:])

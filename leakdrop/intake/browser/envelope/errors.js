@@ -15,6 +15,16 @@ export class PublicKeyError extends LeakdropError {}
 /** This submission cannot be sealed. */
 export class SubmissionError extends LeakdropError {}
 
+/** These are not the twelve words of a receipt. */
+export class ReceiptError extends LeakdropError {}
+
+/** What came as an answer is not one, or not all of it. */
+export class AnswerError extends LeakdropError {
+  constructor() {
+    super("The answer did not come whole: ask again.");
+  }
+}
+
 /** A file could not be read as it was when it was chosen; `file` is its name, for the page to show. */
 export class FileChangedError extends LeakdropError {
   /**

@@ -7,16 +7,20 @@
 
 import { FileChangedError, SubmissionError } from "../envelope/errors.js";
 import { cleanMessage, cleanName, cleanText } from "../envelope/index.js";
+import { ENTROPY, deriveReceipt } from "../envelope/receipt.js";
 import { planSealing } from "../envelope/sealing.js";
 import { readCarried } from "./carries.js";
 import { UnsealedError, checkBrowser, checkExpected, readFragment, readKeys } from "./checks.js";
+import { find, whenLeft } from "./dom.js";
 import { Estimate, saySize, sayTime } from "./estimate.js";
 import { RefusedError, StoppedError, Tus, ask } from "./tus.js";
 import { Uploader } from "./uploader.js";
-import { View, find } from "./view.js";
+import { View } from "./view.js";
 import { WatchedFile } from "./watched.js";
+import { encodeWords } from "./words.js";
 
 /** @import { PublicKey } from "../envelope/keys.js" */
+/** @import { Receipt } from "../envelope/receipt.js" */
 /** @import { Progress } from "./uploader.js" */
 /** @import { Chosen } from "./view.js" */
 
@@ -26,12 +30,14 @@ const STEP = 10;
 class Page {
   /**
    * @param {View} view
-   * @param {PublicKey[]} keys
    * @param {DOMStringMap} site what the server says of itself
    */
-  constructor(view, keys, site) {
+  constructor(view, site) {
     this.view = view;
-    this.keys = keys;
+    /** @type {PublicKey[]} none before the checks are done */
+    this.keys = [];
+    /** @type {Receipt | null} of the words that this page shows; none before the checks are done */
+    this.receipt = null;
     this.largest = Number(site.largest);
     this.tus = new Tus(site.uploads ?? "", ask);
     this.estimate = new Estimate();
@@ -42,7 +48,8 @@ class Page {
     this.isClosed = false;
   }
 
-  start() {
+  /** From the first moment on: what is chosen while the checks run must not be lost. */
+  listen() {
     const { view } = this;
     view.files.addEventListener("change", () => {
       this.add([...(view.files.files ?? [])]);
@@ -53,8 +60,19 @@ class Page {
     view.pause.addEventListener("click", () => this.pauseOrGoOn());
     view.cancel.addEventListener("click", () => this.uploader?.cancel());
     this.acceptDrops();
+  }
+
+  /**
+   * The checks are done.
+   *
+   * @param {PublicKey[]} keys to seal to
+   * @param {Receipt} receipt to send under
+   */
+  start(keys, receipt) {
+    this.keys = keys;
+    this.receipt = receipt;
+    this.view.send.disabled = false;
     this.summarise();
-    view.setState("idle", "");
   }
 
   /** A file that is dropped beside the list must not replace the page, and with it what was typed. */
@@ -109,8 +127,13 @@ class Page {
     });
   }
 
-  /** The submission as it stands. Throws SubmissionError. @param {readonly WatchedFile[]} watched */
-  plan(watched) {
+  /**
+   * The submission as it stands. Throws SubmissionError.
+   *
+   * @param {readonly WatchedFile[]} watched
+   * @param {Receipt | null} [receipt]
+   */
+  plan(watched, receipt = this.receipt) {
     const files = watched.map((source) => ({
       name: cleanName(source.file.name),
       type: cleanText(source.file.type),
@@ -120,6 +143,7 @@ class Page {
       sealed: "browser",
       kind: cleanText(this.view.kind.value),
       message: cleanMessage(this.view.message.value),
+      replyTo: receipt?.replyTo,
     };
     // A WatchedFile has what sealing uses of a Blob.
     const plan = planSealing(this.keys, submission, /** @type {any} */ (files));
@@ -132,6 +156,9 @@ class Page {
   }
 
   summarise() {
+    if (this.keys.length === 0) {
+      return;
+    }
     let length = 0;
     this.view.showProblem("");
     try {
@@ -150,6 +177,15 @@ class Page {
     this.view.showProblem(error.message);
   }
 
+  /** The receipt to send under; null if words from before were begun, and are not one. */
+  async chooseReceipt() {
+    if (this.view.earlier.isEmpty) {
+      return this.receipt;
+    }
+    const entropy = this.view.earlier.read();
+    return entropy && deriveReceipt(entropy);
+  }
+
   async send() {
     const { view } = this;
     if (this.uploader || this.isClosed) {
@@ -160,10 +196,18 @@ class Page {
       view.showProblem("Write a message or choose a file first. Nothing was sent.");
       return;
     }
+    const receipt = await this.chooseReceipt();
+    if (!receipt) {
+      view.showProblem("Correct your twelve words from before, or empty that field. Nothing was sent.");
+      return;
+    }
+    if (this.uploader || this.isClosed) {
+      return; // by another press, meanwhile
+    }
     const watched = this.chosen.map(({ file }) => new WatchedFile(file));
     let plan;
     try {
-      plan = this.plan(watched);
+      plan = this.plan(watched, receipt);
     } catch (error) {
       this.tellProblem(error);
       return;
@@ -188,9 +232,8 @@ class Page {
       await this.uploader.run();
       this.finish();
     } catch (error) {
-      this.stop(error);
-    } finally {
       window.removeEventListener("beforeunload", warn);
+      this.stop(error);
     }
   }
 
@@ -198,7 +241,8 @@ class Page {
     this.isClosed = true;
     this.uploader = null;
     this.chosen = [];
-    this.view.showDone();
+    // Whoever leaves before the words are copied loses them.
+    this.view.showDone(() => window.removeEventListener("beforeunload", warn));
     this.view.setState("done", "Everything has arrived.");
   }
 
@@ -306,27 +350,21 @@ async function main() {
     fingerprint: line.dataset.fingerprint ?? "",
     key: line.textContent ?? "",
   }));
-  /** @type {PublicKey[]} */
-  let keys;
+  const entropy = crypto.getRandomValues(new Uint8Array(ENTROPY));
+  const page = new Page(new View(encodeWords(entropy)), template.dataset);
+  page.listen();
+  whenLeft(() => page.forget());
   try {
     await checkBrowser();
-    keys = await readKeys(texts);
+    page.start(await readKeys(texts), await deriveReceipt(entropy));
   } catch (error) {
-    const closed = new Page(new View(), [], template.dataset);
-    closed.close(error instanceof UnsealedError ? error : new UnsealedError("This page does not work here."));
+    page.close(error instanceof UnsealedError ? error : new UnsealedError("This page does not work here."));
     throw error;
+  } finally {
+    entropy.fill(0);
   }
-  // Not before the checks are done: what is chosen in a form that does not listen yet would be lost.
-  const page = new Page(new View(), keys, template.dataset);
-  page.start();
   checkFragment(page, expected);
   window.addEventListener("hashchange", () => checkFragment(page, readFragment(location.hash)));
-  window.addEventListener("pagehide", () => page.forget());
-  window.addEventListener("pageshow", (event) => {
-    if (event.persisted) {
-      location.reload();
-    }
-  });
 }
 
 /**

@@ -7,6 +7,7 @@
  */
 
 import { CHUNK } from "../envelope/header.js";
+import { giveUp } from "../envelope/sealing.js";
 
 /** @import { Bytes } from "../envelope/header.js" */
 
@@ -78,15 +79,6 @@ function join(taken, length) {
     giveUp(bytes);
   }
   return joined;
-}
-
-/**
- * Free memory at once: hundreds of megabytes pass through here before a garbage collector looks.
- *
- * @param {Bytes} bytes
- */
-function giveUp(bytes) {
-  bytes.buffer.transfer?.(0); // since Firefox 122
 }
 
 /** How many chunks the next part should have, so that one takes about 30 seconds. */

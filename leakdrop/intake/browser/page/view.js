@@ -1,6 +1,9 @@
-/** What the page shows. Texts come in as texts: nothing here makes markup of them. */
+/** What the page that sends shows. Texts come in as texts: nothing here makes markup of them. */
 
+import { fillPlace, find, make } from "./dom.js";
 import { saySize, sayTime } from "./estimate.js";
+import { ReceiptCard } from "./receipt.js";
+import { WordsField } from "./wordsfield.js";
 
 /** @import { Carried, Topic } from "./carries.js" */
 
@@ -19,9 +22,9 @@ const TOPICS = {
 
 /** The parts of the page, from when the sealing form stands in it. */
 export class View {
-  constructor() {
-    const template = /** @type {HTMLTemplateElement} */ (find("sealing"));
-    find("place").replaceChildren(template.content.cloneNode(true));
+  /** @param {string[]} words of the receipt */
+  constructor(words) {
+    fillPlace("sealing");
     this.form = find("form");
     this.kind = /** @type {HTMLSelectElement} */ (find("kind"));
     this.message = /** @type {HTMLTextAreaElement} */ (find("message"));
@@ -34,6 +37,8 @@ export class View {
     this.status = find("status");
     this.work = find("work");
     this.after = find("after");
+    this.earlier = new WordsField("earlier");
+    this.receipt = new ReceiptCard(words);
   }
 
   /**
@@ -121,18 +126,31 @@ export class View {
     find("intro").hidden = working;
     this.work.hidden = !working;
     if (working) {
+      this.receipt.begin(!this.earlier.isEmpty);
       find("work-title").focus();
+    } else {
+      this.receipt.hide();
     }
   }
 
-  /** It has arrived: nothing of what was said stays on the page. */
-  showDone() {
-    this.forget();
+  /**
+   * It has arrived: nothing of what was said stays on the page but the receipt, until that is settled.
+   *
+   * @param {() => void} whenSettled
+   */
+  showDone(whenSettled) {
+    this.forgetSubmission();
     this.form.remove();
     this.work.remove();
     find("intro").hidden = true;
     this.after.hidden = false;
-    find("after-title").focus();
+    if (!this.receipt.card.contains(document.activeElement)) {
+      find("after-title").focus(); // never away from a word that is being typed
+    }
+    this.receipt.arrive(() => {
+      find("next").hidden = false;
+      whenSettled();
+    });
   }
 
   /** Nothing can be sent from this page. */
@@ -141,10 +159,17 @@ export class View {
     find("intro").hidden = false;
     this.form.remove();
     this.work.remove();
+    this.receipt.card.remove();
   }
 
-  /** Empty what the source typed and chose: Back must not show it again. */
+  /** Empty what the source typed and chose, and the words: Back must not show them again. */
   forget() {
+    this.forgetSubmission();
+    this.receipt.forget();
+  }
+
+  forgetSubmission() {
+    this.earlier.forget();
     this.message.value = "";
     this.kind.selectedIndex = 0;
     this.files.value = "";
@@ -197,24 +222,4 @@ function explain({ findings }) {
     time: "The time may point at you, if few people were there.",
     software: "This alone tells little about you.",
   }[worst];
-}
-
-/** @param {string} id */
-export function find(id) {
-  const element = document.getElementById(id);
-  if (!element) {
-    throw new TypeError(`the page has no ${id}`);
-  }
-  return element;
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} Name
- * @param {Name} name
- * @param {string} [text]
- */
-function make(name, text = "") {
-  const element = document.createElement(name);
-  element.textContent = text;
-  return element;
 }

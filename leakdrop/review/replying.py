@@ -1,0 +1,112 @@
+"""A reply on its way: sealed to the key in a submission, and laid on the stick: docs/bundle.md.
+
+Only whoever has the source's twelve words can open it. It names nobody, and nothing in it or around it says
+which submission it answers; only the custody log, which stays on the laptop, does.
+"""
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from leakdrop.bundle import LIST_NAME, MAX_REPLY, REPLIES_NAME, name_reply
+from leakdrop.envelope.index import ReplyTo
+from leakdrop.envelope.opening import Envelope
+from leakdrop.errors import BundleError, LeakdropError, UsageError
+from leakdrop.review.custody import Act
+from leakdrop.review.inbox import Inbox, Item, open_inbox
+from leakdrop.review.keys import KeySet
+from leakdrop.review.receipts import find_forged, look_for_receipts
+from leakdrop.seal.files import check_room, create_whole_file, sync_folder
+from leakdrop.seal.offline import Draft, seal_draft_into
+from leakdrop.terminal import describe_contents, human_size
+
+RECEIVED = (
+    "Thank you. What you sent has arrived, it could be opened, and people are reading it.\n\n"
+    "It can take some weeks until you hear more. Come back from time to time with your twelve words, "
+    "and each time choose New Identity before you do.\n"
+)
+WHAT_NEXT = "Only whoever has the source's twelve words can open it. Take the stick back to the operator."
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A reply that lies on the stick: what it is (a sentence), where, and what the custody log says of it."""
+
+    sentence: str
+    path: Path
+    act: Act
+
+
+def find_bundle(inbox: Inbox, other: Path | None = None) -> Path:
+    """The bundle that takes replies: the inbox's, or the other one. Raises UsageError and BundleError."""
+    folder = other or inbox.bundle
+    if folder is None:
+        raise UsageError(
+            f"{inbox.path} lies in no bundle: `leakdrop-review reply -o` says which bundle takes the reply."
+        )
+    if not (folder / LIST_NAME).exists():
+        raise BundleError(f"{folder} is not a bundle: it holds no {LIST_NAME}.")
+    replies = folder / REPLIES_NAME
+    if replies.is_symlink() or (replies.exists() and not replies.is_dir()):
+        raise BundleError(f"{replies} is not a folder.")
+    if not os.access(replies if replies.exists() else folder, os.W_OK | os.X_OK):
+        raise BundleError(
+            f"{folder} is read-only: unlock the stick, or name another with `leakdrop-review reply -o`."
+        )
+    return folder
+
+
+def name_forged(item: Item, inbox: Inbox, keys: KeySet) -> str:
+    """A sentence if another submission has the same mailbox with another key: one of the two deceives.
+
+    All that lies in the bundle is looked at, even if one envelope of it is the inbox.
+    """
+    beside = open_inbox(inbox.bundle) if inbox.bundle else inbox
+    for forged in find_forged(look_for_receipts(beside, keys)):
+        if any(item.name in (named.name, *named.copies) for named in forged):
+            names = ", ".join(named.short_name for named in forged)
+            return (
+                f"{names} have the same mailbox and different keys: one of them is forged, perhaps this one."
+            )
+    return ""
+
+
+def seal_reply(item: Item, envelope: Envelope, answer: Draft, bundle: Path) -> Sealed:
+    """Seal an answer to the submission in an open envelope, and write it into the bundle.
+
+    Raises UsageError (it is too large), LeakdropError (nobody asks for a reply), SubmissionError,
+    NoRoomError and OSError; then nothing of it is there.
+    """
+    reply_to = envelope.index.reply_to
+    if reply_to is None:
+        raise LeakdropError(f"{item.name} does not say where replies go: its source has no twelve words.")
+    sealed = _seal(answer, reply_to)
+    sha256 = hashlib.sha256(sealed).hexdigest()
+    path = bundle / REPLIES_NAME / name_reply(reply_to.mailbox, sha256)
+    _write(path, sealed)
+    what = describe_contents(len(answer.files), bool(answer.message))
+    sentence = f"Sealed {what} into {path} ({human_size(len(sealed))})."
+    opened_with = envelope.key.public.fingerprint
+    return Sealed(
+        sentence, path, Act("reply", item.name, opened_with=opened_with, wrote=((str(path), sha256),))
+    )
+
+
+def _seal(answer: Draft, reply_to: ReplyTo) -> bytes:
+    """The envelope, whose sum is needed for its name. Raises UsageError and SubmissionError."""
+    if answer.measure([reply_to.key]) > MAX_REPLY:
+        raise UsageError("This is more than a reply can hold: leave something out, or send two.")
+    sink = io.BytesIO()
+    seal_draft_into(sink, answer, [reply_to.key])
+    return sink.getvalue()
+
+
+def _write(path: Path, envelope: bytes) -> None:
+    """Write a file that was not there. Raises NoRoomError and OSError."""
+    check_room(path.parent, len(envelope), "The reply")
+    path.parent.mkdir(exist_ok=True)
+    with create_whole_file(path) as file:
+        file.write(envelope)
+    sync_folder(path.parent.parent)
