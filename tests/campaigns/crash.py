@@ -25,7 +25,7 @@ from leakdrop.terminal import say
 from tests.campaigns.faults import KILL, FaultLayer, build_layer
 from tests.campaigns.house import House, check_bundle
 from tests.campaigns.proof import Row, make_parser, report
-from tests.campaigns.sources import FormSource, Gate, Ledger, Source, TusSource
+from tests.campaigns.sources import NO_LIMITS, FormSource, Gate, Ledger, Source, TusSource
 from tests.campaigns.verbs import VERBS, crash_verb
 from tests.keys import public_key_file
 from tests.site import BIN, make_test_site
@@ -88,6 +88,8 @@ class Exporter(threading.Thread):
             time.sleep(0.5)
 
     def export(self, patience: float | None) -> None:
+        if self.chance.random() < 0.1:
+            shutil.rmtree(self.bundle, ignore_errors=True)
         command = [BIN / "leakdrop", "export", self.bundle, "--config", self.house.site.config]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
@@ -100,8 +102,6 @@ class Exporter(threading.Thread):
             process.communicate()
             self.killed += 1
         self.faults += check_bundle(self.bundle, self.house)
-        if self.chance.random() < 0.1:
-            shutil.rmtree(self.bundle, ignore_errors=True)
 
 
 class Campaign:
@@ -109,7 +109,7 @@ class Campaign:
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self.chance = chance
-        self.site = make_test_site(folder / "site", [public_key_file("alice")])
+        self.site = make_test_site(folder / "site", [public_key_file("alice")], **NO_LIMITS)
         self.layer: FaultLayer = build_layer(folder, self.site.data)
         self.site.prefix = self.layer.prefix
         self.ledger, self.gate, self.counts = Ledger(), Gate(), Counts()

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from leakdrop.intake.privacy import ADDED
 from tests.campaigns.proof import make_parser, report
+from tests.campaigns.sources import NO_LIMITS
 from tests.keys import public_key_file
 from tests.site import Site, encode_form, make_test_site
 from tests.tus import BYTES, TUS, TusClient, make_envelope
@@ -149,7 +150,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=5000, metavar="N", help="requests (5000)")
     given_ = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="leakdrop-surface-") as folder:
-        site = make_test_site(Path(folder) / "site", [public_key_file("alice")])
+        site = make_test_site(Path(folder) / "site", [public_key_file("alice")], **NO_LIMITS)
         site.start()
         began = time.monotonic()
         try:

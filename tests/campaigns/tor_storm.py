@@ -22,6 +22,7 @@ from pathlib import Path
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.terminal import say
 from tests.campaigns.proof import Row, make_parser, report
+from tests.campaigns.sources import NO_LIMITS
 from tests.keys import label_key_pair, public_key_file
 from tests.site import Site, make_test_site
 from tests.system.test_tor import close_circuits, kill_server, restart_host
@@ -47,7 +48,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, metavar="S")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="leakdrop-storm-") as scratch:
-        site = make_test_site(Path(scratch) / "site", [public_key_file("alice")])
+        site = make_test_site(Path(scratch) / "site", [public_key_file("alice")], **NO_LIMITS)
         site.start()
         try:
             with PrivateTorNetwork(Path(scratch) / "tor", site.port) as net:

@@ -21,16 +21,19 @@ from tests.torbrowser import TorBrowser
 from tests.visits import MIB, Visitor, noise, read, send, submit_form
 
 TITLE = "Traffic shape"
+# These must look alike.
+MESSAGES = ("sends a message of", "sends a message in")
 TEXT = """
 `make traffic`: Firefox with Tor Browser's settings visits a site, and every byte is counted on the wire
-between them, each kind of visit several times. “Equal to” names an earlier kind with exactly the same sizes
-of all requests and answers. Over Tor less can be seen: connections share circuits, and bytes travel in cells
-of 514 bytes. Script and style, which Firefox keeps after the first page, were there already.
+between them, each kind of visit several times. “Equal to” names an earlier kind with exactly the same
+sizes of all requests and answers. Over Tor less can be seen: connections share circuits, and bytes
+travel in cells of 514 bytes. Script and style, which Firefox keeps after the first page, were there
+already.
 
-What remains visible: that a page was read, or that something was sent; the padded size of what was sent (one
-of 448 classes between 256 KiB and 4 GiB, 8.8 bits at most; a message of up to 256 KiB without files is in the
-smallest); how long it took; and, of the form without JavaScript, the size of what was typed and chosen, to
-the byte, which no page without script can hide.
+What remains visible: that a page was read, or that something was sent; the padded size of what was sent
+(one of 448 classes between 256 KiB and 4 GiB, 8.8 bits at most; a message of up to 256 KiB without
+files is in the smallest); how long it took; and, of the form without JavaScript, the size of what was
+typed and chosen, to the byte, which no page without script can hide.
 """
 
 
@@ -106,13 +109,12 @@ def main() -> int:
         "bytes up",
         "bytes down",
         "seconds",
-        "same sizes each time",
+        "always the same",
         "equal to",
     )
     report(TITLE, TEXT, head, describe(seen), write=given.write)
-    alone = [of for name, of in seen.items() if name.startswith("sends a message ") and "photo" not in name]
-    messages = {shape.exchanges for of in alone for shape in of}
-    return len(messages) != 1
+    alone = [shapes for name, shapes in seen.items() if name.startswith(MESSAGES)]
+    return len({shape.exchanges for shapes in alone for shape in shapes}) != 1
 
 
 if __name__ == "__main__":

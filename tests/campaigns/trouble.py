@@ -23,18 +23,18 @@ from leakdrop.terminal import say
 from tests.campaigns.faults import SYNCS, build_layer
 from tests.campaigns.house import House
 from tests.campaigns.proof import Row, make_parser, report
-from tests.campaigns.sources import FormSource, Gate, Ledger, Source, TusSource
+from tests.campaigns.sources import NO_LIMITS, FormSource, Gate, Ledger, Source, TusSource
 from tests.keys import public_key_file
 from tests.site import Site, make_test_site, run, temporary_mount, wait_until
 
 TITLE = "Trouble with disk, clock and database"
 TEXT = """\
 `make crash`, second part. Three tus clients and two senders of forms go on sending while the data folder
-is in trouble: a tmpfs of 24 MiB that fills up, with its space given back; one that is mounted read-only
-and writable again; fsync that fails with EIO (a layer between the program and its disk, by LD_PRELOAD; a
-device that drops writes, dm-flakey, cannot be had here); the clock jumping by hours, days and years to
-and fro (the same layer); another process that holds the database. Afterwards the trouble ends, the server
-is restarted, and the same is checked as after a crash."""
+is in trouble: a tmpfs of 24 MiB that fills up; a disk on which every change fails as on a read-only one;
+fsync that fails with EIO and loses what was not durable (both by a layer between the program and its
+disk, LD_PRELOAD; dm-flakey cannot be had here); the clock jumping by hours, days and years to and fro
+(the same layer); another process that holds the database, once for longer than the server waits.
+Afterwards the trouble ends, the server is restarted, and the same is checked as after a crash."""
 DISK_TROUBLE = (500, 503, 507, 404)
 
 
@@ -118,7 +118,7 @@ class Village:
 
 
 def make_village(folder: Path, mounted: str = "") -> Village:
-    site = make_test_site(folder / "site", [public_key_file("alice")])
+    site = make_test_site(folder / "site", [public_key_file("alice")], **NO_LIMITS)
     if mounted:
         shutil.rmtree(site.data)
         if not temporary_mount(site.data, mounted):
