@@ -13,6 +13,7 @@ from leakdrop.bundle import MAX_REPLY, MAX_REPLY_FILES, compare, load_bundle, pa
 from leakdrop.envelope.header import read_header
 from leakdrop.envelope.index import MAX_MESSAGE, ReplyTo
 from leakdrop.envelope.opening import Envelope, open_envelope
+from leakdrop.review.custody import LOG_NAME, check_log
 from leakdrop.review.replying import RECEIVED
 from tests.keys import label_key_pair
 from tests.replies import label_receipt
@@ -161,6 +162,30 @@ def test_wrong_use_is_one_clear_line(answering, stick, words, code, sentence):
     result = answering(stick, *words, *name)
     assert (result.code, result.out, result.err.count("\n")) == (code, "", 1)
     assert sentence in result.err
+    assert not (stick / "replies").exists()
+
+
+def test_the_custody_log_tells_of_a_reply(answering, stick, reviewer, tmp_path):
+    path = find(stick, reviewer, "amina")
+    case = tmp_path / "case"
+    assert answering(path, "--received", "--case", case, "--here").code == 0
+    assert answering(path, "--text", "", "--case", case, "--here").code == 2
+    (act,) = (json.loads(line) for line in (case / LOG_NAME).read_text().splitlines())
+    reply = only_reply(stick)
+    assert (act["did"], act["envelope"]["name"]) == ("reply", path.name)
+    assert act["opened_with"] == reviewer.public.fingerprint
+    assert act["wrote"] == [{"file": str(reply), "sha256": hashlib.sha256(reply.read_bytes()).hexdigest()}]
+    assert answering(path, "--received", "--case", case, "--here").code == 0
+    assert check_log((case / LOG_NAME).read_bytes()) == []
+    assert len((case / LOG_NAME).read_bytes().splitlines()) == 2
+
+
+def test_a_custody_log_is_never_written_onto_the_stick(answering, stick, reviewer):
+    """It says which reply answers which submission."""
+    result = answering(find(stick, reviewer, "amina"), "--received", "--case", stick / "case")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "choose another place with --case, or add --here" in result.err
+    assert not (stick / "case").exists()
     assert not (stick / "replies").exists()
 
 

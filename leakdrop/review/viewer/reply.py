@@ -12,7 +12,7 @@ from leakdrop.review.replying import RECEIVED, Sealed, find_bundle, name_forged,
 from leakdrop.seal.offline import draft
 from leakdrop.terminal import describe_os_error
 
-# So that a form with it is read whole, in any script: a character takes up to 9 bytes there.
+# So that a form with it is read whole, in any script: each takes up to 9 bytes there.
 MAX_TEXT = 100_000  # UTF-16 code units, as browsers count
 
 
@@ -26,9 +26,12 @@ class Reply:
     warning: str = ""
 
     def add_received(self) -> "Reply":
-        """The template, behind what stands there already."""
+        """The template, behind what stands there already, if there is room."""
         between = "\n\n" if self.text.strip() else ""
-        return replace(self, text=f"{self.text.rstrip()}{between}{RECEIVED}", failure="")
+        text = f"{self.text.rstrip()}{between}{RECEIVED}"
+        if len(text) > MAX_TEXT:
+            return replace(self, failure="“Received, thank you” has no room behind so long a text.")
+        return replace(self, text=text, failure="")
 
 
 def seal_text(

@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from marionette_driver.errors import UnknownException
 
+from leakdrop.envelope.opening import open_envelope
+from leakdrop.review.replying import RECEIVED
 from leakdrop.review.viewer.programs import PREFERENCES
 from tests.media import ARABIC
+from tests.replies import label_receipt
 from tests.review.inboxes import flip, seal_bytes, write_bundle
 from tests.review.viewing import ReviewerBrowser, Viewer, list_family
 from tests.site import BIN, PATIENCE, wait_until
@@ -20,6 +24,7 @@ pytestmark = pytest.mark.needs("firefox-esr", "ffmpeg", "espeak-ng", "exiftool")
 
 AXE = Path(__file__).parents[3] / "node_modules/axe-core/axe.min.js"
 TAB, ENTER = "\ue004", "\ue007"
+AMINA = label_receipt("amina")
 
 
 SCHEMES = {"light": 1, "dark": 0}
@@ -47,7 +52,13 @@ def viewer(tmp_path_factory, reviewer, colleague, recordings) -> Iterator[Viewer
     files.append(("a.svg", b'<svg xmlns="http://www.w3.org/2000/svg" onload="document.title=1"/>'))
     hostile = "<script>document.title = 1</script><img src=x onerror='document.title = 1'>\u202e"
     envelopes = [
-        seal_bytes([reviewer.public], ARABIC + hostile, [*files, (hostile, b"GIF89a")], kind=hostile[:40]),
+        seal_bytes(
+            [reviewer.public],
+            ARABIC + hostile,
+            [*files, (hostile, b"GIF89a")],
+            kind=hostile[:40],
+            reply_to=AMINA.reply_to,
+        ),
         seal_bytes([reviewer.public, colleague.public], "also for somebody else"),
         seal_bytes([colleague.public], "only for somebody else"),
         flip(seal_bytes([reviewer.public], "damaged"), 5000),
@@ -169,32 +180,71 @@ def test_firefox_as_it_is_started_writes_nothing_of_a_recording(browser, viewer,
     assert found["ours"] == []
 
 
+def shows(browser, words: str) -> bool:
+    """Whether the page has these words; one that is about to go has none."""
+    with contextlib.suppress(UnknownException):
+        return words in browser.page_source
+    return False
+
+
+def strike(browser, key: str) -> None:
+    browser.actions.sequence("key", "keyboard").key_down(key).key_up(key).perform()
+
+
+def tab_to(browser, selector: str) -> None:
+    wanted = browser.find_element("css selector", selector)
+    for _ in range(60):
+        strike(browser, TAB)
+        if browser.get_active_element() == wanted:
+            return
+    pytest.fail(f"{selector} is not reached")
+
+
 def test_the_keyboard_alone_is_enough(browser, viewer):
-    def strike(key: str) -> None:
-        browser.actions.sequence("key", "keyboard").key_down(key).key_up(key).perform()
-
-    def tab_to(selector: str) -> None:
-        wanted = browser.find_element("css selector", selector)
-        for _ in range(60):
-            strike(TAB)
-            if browser.get_active_element() == wanted:
-                return
-        pytest.fail(f"{selector} is not reached")
-
     browser.navigate(viewer.url)
-    tab_to(f".name[href$='/{viewer.first}/']")
-    strike(ENTER)
+    tab_to(browser, f".name[href$='/{viewer.first}/']")
+    strike(browser, ENTER)
     wait_until(lambda: browser.find_elements("id", "text"))
-    tab_to("form[action$='mark'] button")
-    strike(ENTER)
-    wait_until(lambda: "Remove the mark" in browser.page_source)
-    tab_to("#text")
+    tab_to(browser, "form[action$='mark'] button")
+    strike(browser, ENTER)
+    wait_until(lambda: shows(browser, "Remove the mark"))
+    tab_to(browser, "#text")
     browser.find_element("id", "text").send_keys("by keys")
-    strike(TAB)
-    strike(ENTER)
+    strike(browser, TAB)
+    strike(browser, ENTER)
     wait_until(lambda: browser.get_url().endswith("#note"))
     assert browser.find_element("id", "text").get_property("value") == "by keys"
-    tab_to("audio")
+    tab_to(browser, "audio")
+
+
+def test_a_reply_is_written_and_sealed_by_keyboard(browser, viewer):
+    bundle = viewer.folder.parent / "stick"
+    browser.navigate(f"{viewer.url}{viewer.first}/")
+    tab_to(browser, "#reply-text")
+    browser.find_element("id", "reply-text").send_keys("Thank you. شكرا")
+    bundle.rename(bundle.with_name("pulled out"))
+    try:
+        strike(browser, TAB)
+        strike(browser, ENTER)
+        wait_until(lambda: shows(browser, "It was not sealed."))
+        assert browser.find_element("id", "reply-text").get_property("value") == "Thank you. شكرا"
+    finally:
+        bundle.with_name("pulled out").rename(bundle)
+    tab_to(browser, "#reply-text")
+    for _ in range(2):
+        strike(browser, TAB)
+    strike(browser, ENTER)
+    wait_until(lambda: shows(browser, RECEIVED[:40]))
+    text = browser.find_element("id", "reply-text").get_property("value")
+    assert text == f"Thank you. شكرا\n\n{RECEIVED}"
+    tab_to(browser, "#reply-text")
+    strike(browser, TAB)
+    strike(browser, ENTER)
+    wait_until(lambda: shows(browser, "Sealed a message into"))
+    browser.refresh()
+    (path,) = (bundle / "replies").iterdir()
+    with path.open("rb") as file:
+        assert open_envelope(file, [AMINA.key_pair]).index.message == text
 
 
 @pytest.fixture(scope="module")
@@ -204,14 +254,10 @@ def refused(viewer) -> int:
     return next(number for number in others if "cannot be opened" in viewer.ask(f"{number}/").text)
 
 
-PAGES = ["", "{first}/", "{first}/0/", "{first}/1/", "{refused}/", "nothing"]
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_axe_finds_no_barrier(scripting_browser, viewer, refused, page):
-    scripting_browser.navigate(viewer.url + page.format(first=viewer.first, refused=refused))
-    scripting_browser.timeout.script = 60
-    found = scripting_browser.execute_async_script(
+def find_barriers(browser) -> list[str]:
+    """What axe-core finds on the page that is shown."""
+    browser.timeout.script = 60
+    return browser.execute_async_script(
         AXE.read_text()
         + """
         const done = arguments[arguments.length - 1];
@@ -222,7 +268,26 @@ def test_axe_finds_no_barrier(scripting_browser, viewer, refused, page):
         """,
         sandbox="axe",
     )
-    assert found == []
+
+
+PAGES = ["", "{first}/", "{first}/0/", "{first}/1/", "{refused}/", "nothing"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_axe_finds_no_barrier(scripting_browser, viewer, refused, page):
+    scripting_browser.navigate(viewer.url + page.format(first=viewer.first, refused=refused))
+    assert find_barriers(scripting_browser) == []
+
+
+def test_axe_finds_no_barrier_around_a_reply(scripting_browser, viewer):
+    viewer.post(f"{viewer.first}/reply", text=" ")
+    scripting_browser.navigate(f"{viewer.url}{viewer.first}/")
+    assert "It was not sealed" in scripting_browser.page_source
+    assert find_barriers(scripting_browser) == []
+    viewer.post(f"{viewer.first}/reply", text="Thank you.")
+    scripting_browser.navigate(f"{viewer.url}{viewer.first}/")
+    assert "Sealed a message" in scripting_browser.page_source
+    assert find_barriers(scripting_browser) == []
 
 
 @pytest.mark.parametrize("width", [320, 768, 1280])
