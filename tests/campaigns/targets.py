@@ -8,6 +8,7 @@ import base64
 import importlib
 import io
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -188,7 +189,7 @@ def multipart_seeds() -> list[bytes]:
 @cache
 def application():
     """The site itself, without its server, in a folder that lasts as long as the process."""
-    folder = Path(tempfile.mkdtemp(prefix="leakdrop-fuzz-"))
+    folder = Path(tempfile.mkdtemp(dir=os.environ.get("LEAKDROP_FUZZ_FOLDER")))
     config = Config("Fuzz", folder, folder / "data", disk_reserve_bytes=0)
     return create_app(config, Keyring((public_key_file("alice"),)), open_drops(folder / "data"))
 
