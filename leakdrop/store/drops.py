@@ -216,11 +216,15 @@ class Drops:
         return Replies(self, weeks)
 
     def remove(self, gone: Collection[Drop]) -> None:
-        """Remove drops for good: first their files, so that a crash in between is made whole by `recover`."""
+        """Remove drops for good: first their files, so that a crash in between is made whole by `recover`.
+
+        Rows that such a crash left without a file go, too.
+        """
         for drop in gone:
             self.path(drop).unlink(missing_ok=True)
         sync_folder(self.layout.drops)
-        self._unlist({drop.name for drop in gone})
+        rows = self._weeks().keys()  # before the files: a server lists a drop when its file is there
+        self._unlist(rows - find_files(self.layout).keys())
         self.forget_order()
 
     def recover(self) -> Recovery:

@@ -164,6 +164,14 @@ def purge(site, *words):
     return leakdrop("purge", "--config", site.config, *words)
 
 
+def test_a_removal_that_was_killed_is_finished_by_the_next_one(drops):
+    lost, kept = fill(drops, 2)
+    drops.path(lost).unlink()  # as far as the first removal came
+    assert remove(drops, []) == 0
+    assert list(drops._weeks()) == [kept.name]
+    assert drops.all() == [kept]
+
+
 def test_from_export_to_leaving(site, tmp_path):
     """The stick goes to the reviewers and comes back with what they hold whole."""
     write_key_files(tmp_path, "alice")
