@@ -22,6 +22,8 @@ import { sealBox } from "./sealedbox.js";
 /** @import { PublicKey } from "./keys.js" */
 
 const TRAILER = 16;
+// To read a file is to ask another process: a mebibyte at a time is quick, and is not much to hold.
+const AHEAD = 4 * PIECE;
 
 /**
  * A file to be sealed: its name and type, as claimed and cleaned, and where its bytes are read.
@@ -126,7 +128,7 @@ export function planSealing(recipients, submission, files = []) {
 
 /**
  * Seal a planned submission under a new file key: the header, then chunk after chunk, in parts that make
- * up `plan.length` bytes. Only one piece is held at a time.
+ * up `plan.length` bytes. A few pieces are held at a time.
  *
  * Throws FileChangedError if a file is no longer what it was; then what was given out is no envelope,
  * and is to be thrown away.
@@ -166,13 +168,15 @@ export function giveUp(bytes) {
   bytes.buffer.transfer?.(0); // since Firefox 122
 }
 
-/** Reads files one after another, across their borders, never more than one piece at a time. */
+/** Reads files one after another, across their borders, never more than AHEAD at a time. */
 class FileReading {
   /** @param {readonly PlannedFile[]} files */
   constructor(files) {
     this.files = files;
     this.number = 0; // of the file that is read next
     this.start = 0; // of what is read next in it
+    /** @type {Bytes} what was read and is not used yet */
+    this.ahead = new Uint8Array(0);
   }
 
   /**
@@ -184,20 +188,31 @@ class FileReading {
    */
   async readInto(piece) {
     let filled = 0;
-    while (filled < piece.length && this.number < this.files.length) {
+    while (filled < piece.length && (this.ahead.length > 0 || (await this.readAhead()))) {
+      const used = this.ahead.subarray(0, piece.length - filled);
+      piece.set(used, filled);
+      filled += used.length;
+      this.ahead = this.ahead.subarray(used.length);
+      if (this.ahead.length === 0) {
+        giveUp(this.ahead);
+      }
+    }
+    return filled;
+  }
+
+  /** Read the next slice that has bytes; false behind the last file. Throws FileChangedError. */
+  async readAhead() {
+    while (this.number < this.files.length && this.ahead.length === 0) {
       const file = this.files[this.number];
-      const end = Math.min(this.start + piece.length - filled, file.size);
-      const read = await readSlice(file, this.start, end);
-      piece.set(read, filled);
-      giveUp(read);
-      filled += end - this.start;
+      const end = Math.min(this.start + AHEAD, file.size);
+      this.ahead = await readSlice(file, this.start, end);
       this.start = end;
       if (end === file.size) {
         this.number += 1;
         this.start = 0;
       }
     }
-    return filled;
+    return this.ahead.length > 0;
   }
 }
 
