@@ -292,7 +292,7 @@ def _tell_reply(desk: Desk, here: str, line: Line) -> Iterator[Child]:
         "It is sealed to this source alone and written onto the stick, for the operator. Files go along with "
         "the command ",
         element("code", "leakdrop-review reply"),
-        "; a text is enough. What you have not sealed is forgotten when the viewer ends.",
+        "; a text is enough. What you have not sealed is lost when you leave this page.",
         class_="facts",
     )
 
