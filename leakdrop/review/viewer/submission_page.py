@@ -34,6 +34,9 @@ ADVICE = (
 )
 
 
+BACK_IN = "If the stick was pulled out, put it in again. The text of your reply is still here."
+
+
 def write_submission(desk: Desk, base: str, line: Line, page: int) -> bytes:
     """The page of an envelope. Raises EnvelopeError and BundleError if it does not open any more.
 
@@ -51,8 +54,7 @@ def write_submission(desk: Desk, base: str, line: Line, page: int) -> bytes:
         except (EnvelopeError, BundleError) as refusal:
             if not desk.find_reply(line).text:
                 raise
-            sentence = element("p", str(refusal))
-            notice = make_notice("This envelope does not open any more", sentence)
+            notice = make_notice("This envelope does not open any more", element("p", f"{refusal} {BACK_IN}"))
             return write(base, title, *top, notice, _make_reply(desk, here, line))
         return write(
             base,
