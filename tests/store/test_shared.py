@@ -90,7 +90,7 @@ def test_a_row_holds_name_size_and_week_and_no_link_to_the_upload(drops, postgre
     upload = uploads.create(len(envelope), TODAY)
     put(uploads, upload.id, 0, envelope)
     (drop,) = drops.all()
-    assert ask(postgresql, places, "SELECT * FROM drops") == f"{drop.name}|{drop.size}|{drop.week}"
+    assert ask(postgresql, places, "SELECT * FROM drops") == f"{drop.name}|{drop.size}|{drop.week}|"
     row = ask(postgresql, places, "SELECT * FROM uploads")
     assert row.startswith(f"{upload.id}|{len(envelope)}|")
     assert drop.name not in row
