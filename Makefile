@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup static run test long debian check lint vectors bench review-bundle lock wheel clean
+.PHONY: help setup static run test long debian check lint vectors crash tor-storm load fuzz bench review-bundle lock wheel clean mutants traffic build verify-release audit
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -54,8 +54,39 @@ check: lint test ## all that CI runs
 vectors: $(READY) ## make the test vectors anew
 	$(BIN)/python tests/vectors/make.py
 
+crash: $(READY) $(STATIC) ## kill -9 at 300 moments; disk, clock and database in trouble (needs gcc and root)
+	$(BIN)/python -m tests.campaigns.crash --write
+	$(BIN)/python -m tests.campaigns.trouble --write
+
+tor-storm: $(READY) $(STATIC) ## 20 uploads of 50 MiB over a private Tor network that breaks all the time
+	$(BIN)/python -m tests.campaigns.tor_storm --write
+
+load: $(READY) $(STATIC) ## 200 slow sources, slow heads, silent readers, a flood, an hour of mixed load
+	$(BIN)/python -m tests.campaigns.load --minutes 60 --write
+
+fuzz: $(READY) $(STATIC) ## ten million inputs for the parsers, and requests of every kind
+	$(BIN)/python -m tests.campaigns.fuzz --write
+	$(BIN)/python -m tests.campaigns.surface --write
+
 bench: $(READY) $(STATIC) ## speed and memory, as ratios within one run
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench --write
+
+mutants: $(READY) ## changes the envelope's code in 1,500 places: tests must fail of 90 in 100
+	$(BIN)/python -m tests.campaigns.mutants --write
+
+traffic: $(READY) $(STATIC) ## what a network observer sees of kinds of visit
+	$(BIN)/python -m tests.campaigns.traffic --write
+
+build: $(READY) ## a release of the last commit, with its lists of parts, into dist/
+	$(BIN)/python -m release build
+
+verify-release: $(READY) ## builds the last commit once more, and compares with dist/
+	$(BIN)/python -m release verify
+
+# Both fail if the services that know of weaknesses do not answer: silence is no clean bill.
+audit: $(READY) ## known weaknesses of all that is locked; asks PyPI's and npm's services
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
+	$(WITH_NODE) npm audit
 
 review-bundle: $(READY) ## the package for the reviewers' laptop, of the commit that is checked out, in dist/
 	@$(BIN)/python laptop/build.py
@@ -73,4 +104,4 @@ wheel: $(READY) $(STATIC) ## what an operator installs, into dist/: the wheel, a
 	cp requirements-server.lock dist/
 
 clean: ## removes what the targets made
-	rm -rf .venv node_modules demo build dist leakdrop/intake/static
+	rm -rf .venv node_modules demo build dist mutants leakdrop/intake/static

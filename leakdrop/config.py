@@ -33,14 +33,15 @@ class Config:
     bind: str = "127.0.0.1:8000"
     kinds: tuple[str, ...] = ("WRAP training", "Other Prevent training", "Something else")
     safety_text: Path | None = None  # Markdown; None is the text that leakdrop ships
+    manifest: Path | None = None  # with its signatures beside it; None: the site serves none
     no_script_sealing: bool = True
     no_script_replies: bool = False
     reply_weeks: int = 8
     largest_plaintext_bytes: int = 63 * 2**26  # its envelope still fits on a FAT32 stick
     disk_reserve_bytes: int = 512 * MIB
     unfinished_bytes: int = 16 * 1024 * MIB
-    threads: int = 64
-    submissions_at_once: int = 48
+    threads: int = 320
+    submissions_at_once: int = 256
     silence_seconds: int = 120
     onion_address: str = ""
     socket_group: str = ""  # who may connect to the unix socket, beside this user
@@ -161,7 +162,7 @@ def _check_shared_places(config: Config) -> None:
 def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
     if key == "kinds":
         return _parse_kinds(value)
-    if key == "safety_text" and value == "":
+    if key in ("safety_text", "manifest") and value == "":
         return None
     is_path = kind in (Path, Path | None)
     expected = str if is_path else kind

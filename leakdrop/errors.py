@@ -60,6 +60,10 @@ class ReportError(LeakdropError):
     """This is not a report as it was signed."""
 
 
+class ManifestError(LeakdropError):
+    """This is not a leakdrop manifest."""
+
+
 class StoreError(LeakdropError):
     """The data folder cannot be used."""
 

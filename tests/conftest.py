@@ -22,6 +22,7 @@ INSTALL = {
     "heif-enc": "libheif-examples",
     "mpv": "mpv",
     "strace": "strace",
+    "gcc": "gcc libc6-dev",
     "unshare": "util-linux",
     "firefox-esr": "firefox-esr",
     "tor": "tor",

@@ -10,6 +10,8 @@ import pytest
 
 from leakdrop.config import Config
 from leakdrop.operate.cli import build_parser
+from leakdrop.operate.init import SOCKET
+from leakdrop.operate.tor import onion_options, write_options
 
 TOP = Path(__file__).parents[1]
 DOCS = sorted([*TOP.glob("*.md"), *(TOP / "docs").rglob("*.md")])
@@ -69,3 +71,11 @@ def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (path.parent / target).exists(), target
+
+
+def test_the_containers_tor_has_the_options_that_init_writes():
+    ours = {
+        line.strip() for line in (TOP / "compose.yaml").read_text().splitlines() if "HiddenService" in line
+    }
+    written = write_options(onion_options("/var/lib/onion/service", SOCKET, proof_of_work=True)).split("\n")
+    assert ours == {line for line in written if line}

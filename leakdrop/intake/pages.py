@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jinja2
 
+from leakdrop import manifest
 from leakdrop.config import Config
 from leakdrop.envelope.index import encode_base64url
 from leakdrop.envelope.keyfile import PublicKeyFile, encode_public_key
@@ -37,6 +38,7 @@ UPLOADS, REPLIES = "/uploads", "/replies"
 STATIC = {"style.css": CSS, "app.js": SCRIPT, "replies.js": SCRIPT}
 # What differs from one visitor to another has lengths that are multiples of this.
 PADDED = 65_536
+JSON = "application/json"
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -70,6 +72,32 @@ def name_by_hash(name: str, content: bytes) -> str:
     return f"/static/{stem}-{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
 
 
+def load_release() -> dict[str, Page]:
+    """What a release of leakdrop serves everywhere alike: script and style, by their addresses."""
+    files = {name: load_static(name) for name in STATIC}
+    return {
+        name_by_hash(name, content): Page(content, STATIC[name], cache=FOREVER)
+        for name, content in files.items()
+    }
+
+
+def load_manifest(path: Path | None) -> dict[str, Page]:
+    """The organisation's manifest and its signatures, by their addresses. Raises ConfigError."""
+    if path is None:
+        return {}
+    signatures = path.with_name(f"{path.name}{manifest.SIGNATURES}")
+    try:
+        return {
+            manifest.PATH: Page(path.read_bytes(), JSON),
+            f"{manifest.PATH}{manifest.SIGNATURES}": Page(signatures.read_bytes(), TEXT),
+        }
+    except OSError as error:
+        raise ConfigError(
+            f"The manifest {error.filename} cannot be read: {error.strerror}. "
+            "It needs the reviewers' signatures beside it."
+        ) from None
+
+
 class Pages:
     """All that the site shows, for the keys of one day."""
 
@@ -77,11 +105,9 @@ class Pages:
         self._config = config
         self._keyring = keyring
         self._safety = read_operator_text(config.safety_text)
-        files = {name: load_static(name) for name in STATIC}
-        self._paths = {name: name_by_hash(name, content) for name, content in files.items()}
-        self._static = {
-            self._paths[name]: Page(content, STATIC[name], cache=FOREVER) for name, content in files.items()
-        }
+        self._manifest = load_manifest(config.manifest)
+        self._static = load_release()
+        self._paths = dict(zip(STATIC, self._static, strict=True))
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -97,7 +123,13 @@ class Pages:
     def find(self, path: str, today: datetime.date) -> Page | None:
         """The page at a path, as it is on this day (UTC)."""
         self._bring_up_to(today)
-        return self._pages.get(path)
+        return self._pages.get(path) or self._manifest.get(path)
+
+    def all(self, today: datetime.date) -> dict[str, Page]:
+        """All that a manifest vouches for on this day: by path, or by the name of an answer that has none."""
+        keys = self._keyring.usable(today)
+        refusals = {refusal.name: page for refusal, page in self._render_refusals().items()}
+        return self._render(keys) | refusals
 
     def deleted(self, today: datetime.date) -> Page:
         self._bring_up_to(today)
@@ -121,7 +153,7 @@ class Pages:
         with self._lock:
             if keys != self._keys:
                 self._pages, self._refusals = self._render(keys), self._render_refusals()
-                for page in (*self._pages.values(), *self._refusals.values()):
+                for page in (*self._pages.values(), *self._refusals.values(), *self._manifest.values()):
                     page.packed  # noqa: B018 - compressed now, not while somebody waits
                 self._keys = keys
 

@@ -11,5 +11,7 @@ importing replies from a bundle
 upkeep    settles drops, and removes those that are due
 digest    a text for a mail
 check     a doctor for the site and its machine (doctor/)
+manifest  the hashes of all that the site serves
+verify    a live site, beside its manifest and this release
 demo      a site to try things out
 """

@@ -148,6 +148,30 @@ def build_parser() -> CommandParser:
     verb.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="with --to: write the envelope to a file"
     )
+
+    verb = _add(
+        verbs,
+        "manifest",
+        run_manifest,
+        "list the hashes of all that the site serves, for the reviewers to sign",
+        "leakdrop manifest leakdrop.json --config /srv/leakdrop/config.toml",
+    )
+    _add_config(verb)
+    verb.add_argument("output", type=Path, metavar="FILE", help="the manifest to write")
+
+    verb = _add(
+        verbs,
+        "verify",
+        run_verify,
+        "compare a live site, over Tor, with its signed manifest and with this release",
+        "leakdrop verify http://….onion/ --by Reviewers.pub",
+    )
+    verb.add_argument("url", metavar="URL", help="the site's onion address")
+    verb.add_argument("--by", type=Path, action="append", required=True, metavar="NAME.pub", dest="keys",
+                      help="a reviewers' public key, not taken from the site (repeatable)")  # fmt: skip
+    verb.add_argument("--tor", default="127.0.0.1:9050", metavar="ADDRESS:PORT",
+                      help="where Tor listens; Tor Browser listens on 127.0.0.1:9150")  # fmt: skip
+    verb.add_argument("--json", action="store_true", help="for a script")
     return parser
 
 
@@ -331,6 +355,35 @@ def run_import(given: argparse.Namespace) -> int:
     for refused in done.refused:
         warn(f"{refused.name} is left out: {refused.sentence}")
     return 1 if done.refused else 0
+
+
+def run_manifest(given: argparse.Namespace) -> None:
+    from leakdrop.operate.manifest import make_manifest, write_manifest
+
+    manifest = make_manifest(load_config(given.config), today())
+    write_manifest(manifest, given.output)
+    say(f"{given.output}: {count(len(manifest.days[0].pages), 'page')} of leakdrop {manifest.version}.")
+    for day in manifest.days[1:]:
+        say(f"From {day.since} on, when a key is used no more, the pages change, and are listed too.")
+    say("Next: the reviewers sign it (leakdrop-review sign), and the configuration names it (manifest).")
+
+
+def run_verify(given: argparse.Namespace) -> int:
+    # Here, since the other verbs speak to nobody.
+    from leakdrop.operate.verify import connect_to, verify
+
+    keys = read_keys(given.keys)
+    found = verify(connect_to(given.url, given.tor), keys, today())
+    if given.json:
+        say(encode_json(asdict(found)))
+    else:
+        say(f"Signed by {', '.join(found.signers)}, for leakdrop {found.version}, from {found.since} on.")
+        say(f"{count(found.pages, 'page')} compared; {count(len(found.problems), 'difference')}.")
+        for problem in found.problems:
+            say(f"DIFFERENT: {problem}")
+        if found.problems:
+            say("Do not send anything to this site, and tell its organisation by another way.")
+    return 1 if found.problems else 0
 
 
 if __name__ == "__main__":

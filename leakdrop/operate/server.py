@@ -12,8 +12,6 @@ import resource
 import socket
 import struct
 import sys
-import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -28,7 +26,6 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
-from gunicorn.workers.gthread import ThreadWorker
 
 from leakdrop.config import Config
 from leakdrop.errors import ConfigError
@@ -38,6 +35,8 @@ from leakdrop.intake.limits import check_limits
 from leakdrop.intake.operator_text import read_operator_text
 from leakdrop.intake.privacy import ADDED
 from leakdrop.keyring import Keyring, load_keyring
+from leakdrop.operate.manifest import is_up_to_date
+from leakdrop.operate.waiting import WaitingWorker
 from leakdrop.store.drops import Recovery
 from leakdrop.store.layout import Layout, lock
 from leakdrop.store.places import open_drops
@@ -47,13 +46,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leakdrop")
 
-# Headers come in one packet, even over Tor; who sends them a letter at a time holds a thread.
-HEADER_SECONDS = 30
 UNIX = "unix:"
 FIRST_INHERITED = 3  # sd_listen_fds(3): the first socket that systemd hands over
 NOT_DUMPABLE = (4, 0, 0, 0, 0)  # prctl(PR_SET_DUMPABLE, 0)
-# A visitor who is told "too large" must be able to read it, although they are still sending.
-LINGER_SECONDS, LINGER_BYTES = 5.0, 64 * 1024 * 1024
 M_ARENA_MAX = -8  # malloc.h
 
 NOT_HTTP = "\r\n".join(
@@ -92,18 +87,12 @@ class SilentLogger(Logger):
             self.error(describe_fault(error))
 
 
-class PatientWorker(ThreadWorker):
-    """A gthread worker that a silent client cannot hold, and a slow goodbye cannot stop."""
+class PatientWorker(WaitingWorker):
+    """A worker that a silent client cannot hold, and that says nothing of a request when it goes wrong."""
 
     silence_seconds = 0  # no limit
 
-    def init_process(self) -> None:
-        self._waiting: dict[Any, float] = {}  # connections whose headers are not there yet, and until when
-        threading.Thread(target=self._hang_up_on_slow_headers, daemon=True).start()
-        super().init_process()
-
     def handle_request(self, req: Any, conn: Any) -> Any:
-        self._waiting.pop(conn, None)
         # Tor names the circuit at the start of a connection; gunicorn forgets it after the first request.
         if req.proxy_protocol_info:
             conn.circuit = req.proxy_protocol_info
@@ -117,31 +106,11 @@ class PatientWorker(ThreadWorker):
         with suppress(OSError):
             client.sendall(NOT_HTTP)
 
-    def _hang_up_on_slow_headers(self) -> None:
-        while True:
-            time.sleep(1)
-            for conn, until in tuple(self._waiting.items()):
-                if time.monotonic() > until:
-                    self._waiting.pop(conn, None)
-                    with suppress(OSError):
-                        conn.sock.shutdown(socket.SHUT_RDWR)
-
     def handle(self, conn: Any) -> Any:
-        self._waiting[conn] = time.monotonic() + HEADER_SECONDS
-        try:
-            return self._handle(conn)
-        finally:
-            self._waiting.pop(conn, None)
-
-    def _handle(self, conn: Any) -> Any:
         silence = struct.pack("ll", self.silence_seconds, 0)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, silence)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, silence)
-        result = super().handle(conn)
-        if result is False:
-            # gunicorn would wait for the client's goodbye in the one thread that accepts connections.
-            gunicorn.util.close_graceful(conn.sock, LINGER_SECONDS, LINGER_BYTES)
-        return result
+        return super().handle(conn)
 
 
 class LoneArbiter(Arbiter):
@@ -180,7 +149,7 @@ class Server(BaseApplication):
             "worker_class": type("Worker", (PatientWorker,), silence),
             "workers": 1,
             "threads": self._config.threads,
-            "worker_connections": 4 * self._config.threads,
+            "worker_connections": min(4 * self._config.threads, raise_file_limit() // 2),
             "timeout": 300,
             "graceful_timeout": 10,
             "keepalive": 30,
@@ -207,7 +176,8 @@ class Server(BaseApplication):
 def serve(config: Config, bind: str | None = None) -> None:
     """Serve until a signal comes. Raises ConfigError, KeyFileError or StoreError before anything is bound."""
     os.umask(0o077)
-    keyring = load_keyring(config.keys_dir, datetime.datetime.now(datetime.UTC).date(), demo=config.demo)
+    today = datetime.datetime.now(datetime.UTC).date()
+    keyring = load_keyring(config.keys_dir, today, demo=config.demo)
     check_limits(config)
     read_operator_text(config.safety_text)  # the worker reads it again, where an error would not be one line
     layout = Layout(config.data_dir)
@@ -218,11 +188,21 @@ def serve(config: Config, bind: str | None = None) -> None:
         report(drops.recover())
         check_address(config.bind)
         check_group(config)
+        if not is_up_to_date(config, keyring, today):
+            log.warning("The manifest is not that of these pages: make it anew, and have it signed.")
         forbid_core_dumps()
         gunicorn.http.wsgi.Response = BareResponse
         # It would read four times as far ahead as the forms do, and copy the rest each time.
         gunicorn.http.unreader.SocketUnreader.max_body_chunk = READ
         Server(config, keyring).run()
+
+
+def raise_file_limit() -> int:
+    """How many files and connections this process may have open: as many as it can, up to 64 Ki."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return files
 
 
 def share_one_heap() -> None:

@@ -23,6 +23,7 @@
     shares       a root in shares
     backup       the verbs `shares` and `restore`
     viewer       the verbs `view` and `play`
+    sign         the verb `sign`: the manifest of what the site serves
     cli          the command `leakdrop-review`
 
 Everything in an envelope is hostile: names, types, text, sizes.

@@ -15,6 +15,7 @@ from leakdrop.review.listing import list_envelopes, read_envelopes
 from leakdrop.review.rekey import change_passphrase
 from leakdrop.review.reply import Text, reply
 from leakdrop.review.report import report
+from leakdrop.review.sign import sign
 from leakdrop.review.verify import verify
 from leakdrop.review.viewer.verbs import play, view
 from leakdrop.terminal import CommandParser, run_command
@@ -36,6 +37,7 @@ examples:
   leakdrop-review verify ~/case/3f0c.report.html --pub ~/keys/Reviewers.pub
   leakdrop-review view /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review play /media/stick/bundle/3f0c….envelope --key ~/keys/Reviewers.key
+  leakdrop-review sign /media/stick/leakdrop.json --key ~/keys/Reviewers.key
 
 “leakdrop-review VERB --help” tells more of one verb.
 """
@@ -68,6 +70,7 @@ def make_parser() -> CommandParser:
         _add_acknowledge,
         _add_report,
         _add_verify,
+        _add_sign,
         _add_view,
         _add_play,
     ):
@@ -417,6 +420,30 @@ def _add_acknowledge(verbs: Verbs) -> None:
         "-o", "--output", metavar="DIR", type=Path, help="where to write (default: into the bundle)"
     )
     verb.set_defaults(run=lambda args: acknowledge(args.source, args.output or args.source))
+
+
+def _add_sign(verbs: Verbs) -> None:
+    verb = _add_verb(
+        verbs,
+        "sign",
+        "vouch for what the site serves",
+        "leakdrop-review sign /media/stick/leakdrop.json --key ~/keys/Reviewers.key",
+        "Writes the signature beside the manifest. Make the manifest yourself, with a copy of the site's\n"
+        "configuration and keys, or compare its SHA-256 with one that you made.",
+    )
+    verb.add_argument("manifest", metavar="MANIFEST", type=Path, help="what “leakdrop manifest” wrote")
+    verb.add_argument(
+        "--key", metavar="NAME.key", type=Path, required=True, help="the secret key to sign with"
+    )
+    verb.add_argument(
+        "--passphrase-file",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="read the passphrase from a file",
+    )
+    verb.set_defaults(run=lambda args: sign(args.manifest, args.key, tuple(args.passphrase_file)))
 
 
 def _add_verb(verbs: Verbs, name: str, purpose: str, example: str, description: str) -> CommandParser:

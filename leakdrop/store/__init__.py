@@ -6,6 +6,9 @@
     drops      drops come in, are listed, and are made whole again after a crash
     replies    wait for their sources, without a link to a drop
     uploads    envelopes that come in piece by piece, and become drops
+    places     what the rooms above know of all that, and which of the two stands behind it
+    shared     the same for several machines, in PostgreSQL and an object store
+    objects    the object store
     settle     drops get new files, which tell no more than the week
     leaving    which drops leave, and when
 

@@ -172,10 +172,14 @@ class Drops:
         return self.adopt(incoming.path, incoming.written)
 
     def adopt(self, path: Path, size: int) -> Drop:
-        """Make a durable file of `size` bytes a drop, under a new name."""
+        """Make a durable file of `size` bytes a drop, under a new name. Raises OSError; then it is none."""
         drop = Drop(secrets.token_hex(NAME_BYTES), size, this_week())
         path.rename(self.layout.drop(drop.name))
-        sync_folder(self.layout.drops)
+        try:
+            sync_folder(self.layout.drops)
+        except OSError:
+            self.layout.drop(drop.name).rename(path)
+            raise
         # The file is the truth: a database that is locked or full costs the row, which `recover` writes.
         with suppress(DatabaseError):
             self._list([drop])
@@ -183,11 +187,11 @@ class Drops:
 
     def all(self) -> list[Drop]:
         """Every drop, in the order of their random names."""
-        weeks = self._weeks()
+        weeks, files = self._weeks(), find_files(self.layout)
         return [
-            Drop(name, path.stat().st_size, weeks.get(name) or this_week())
-            for name, path in sorted(self._files().items())
-            if name in weeks or is_envelope(path)
+            Drop(name, files[name].stat().st_size, weeks.get(name) or this_week())
+            for name in sorted(files)
+            if name in weeks or is_envelope(files[name])
         ]
 
     def path(self, drop: Drop) -> Path:
@@ -229,28 +233,31 @@ class Drops:
             for name in removed:
                 (self.layout.incoming / name).unlink()
             forget_times(self.layout.incoming)
-            weeks, files, drops = self._weeks(), self._files(), self.all()
+            weeks, files = self._weeks(), find_files(self.layout)
+            # Only these are looked at: a start must not take longer because many drops are there.
+            unlisted = {name: files[name] for name in sorted(files.keys() - weeks.keys())}
+            found = [
+                Drop(name, entry.stat().st_size, this_week())
+                for name, entry in unlisted.items()
+                if is_envelope(entry)
+            ]
+            with os.scandir(self.layout.drops) as entries:
+                everything = {entry.name for entry in entries}
         except OSError as error:
             raise StoreError(f"The data folder {self.layout.root}: {error.strerror}.") from None
-        self._list([drop for drop in drops if drop.name not in weeks])
+        self._list(found)
         self._unlist(weeks.keys() - files.keys())
-        whole = {drop.name for drop in drops}
+        whole = (files.keys() & weeks.keys()) | {drop.name for drop in found}
         return Recovery(
-            tuple(drop.name for drop in drops if drop.name not in weeks),
+            tuple(drop.name for drop in found),
             tuple(removed),
-            tuple(p.name for p in self.layout.drops.iterdir() if p.name.removesuffix(ENVELOPE) not in whole),
+            tuple(sorted(everything - {f"{name}{ENVELOPE}" for name in whole})),
         )
 
     def _weeks(self) -> dict[str, str]:
         """The week of each drop that has a row."""
         with Session(self.engine) as session:
             return {name: week for name, week in session.execute(select(DropRow.name, DropRow.week))}
-
-    def _files(self) -> dict[str, Path]:
-        """The files that are named as drops are."""
-        return {
-            path.name.removesuffix(ENVELOPE): path for path in self.layout.drops.iterdir() if is_drop(path)
-        }
 
     def _unlist(self, names: set[str]) -> None:
         with Session(self.engine) as session, session.begin():
@@ -280,14 +287,20 @@ class Drops:
         forget_times(self.layout.root)
 
 
-def is_drop(path: Path) -> bool:
-    return bool(_FILE_NAME.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
+def find_files(layout: Layout) -> dict[str, os.DirEntry[str]]:
+    """The files that are named as drops are, by the drops' names."""
+    with os.scandir(layout.drops) as entries:
+        return {entry.name.removesuffix(ENVELOPE): entry for entry in entries if _is_drop(entry)}
 
 
-def is_envelope(path: Path) -> bool:
-    with path.open("rb") as file:
+def _is_drop(entry: os.DirEntry[str]) -> bool:
+    return bool(_FILE_NAME.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False)
+
+
+def is_envelope(entry: os.DirEntry[str]) -> bool:
+    with Path(entry.path).open("rb") as file:
         try:
-            read_header(file, path.stat().st_size)
+            read_header(file, entry.stat().st_size)
         except EnvelopeError:
             return False
     return True

@@ -4,6 +4,7 @@ For a data folder with SQLite; what several machines share looks after itself (d
 """
 
 import datetime
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from leakdrop.errors import StoreError
 from leakdrop.store.database import newest_revision
-from leakdrop.store.drops import Drop, is_drop, is_envelope
+from leakdrop.store.drops import Drop, find_files, is_envelope
 from leakdrop.store.layout import ENVELOPE, PART, Layout
 from leakdrop.store.settle import day_of_change, needs_settling
 
@@ -62,9 +63,9 @@ def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.dat
     uploads = (
         dict(connection.execute("SELECT id, expires FROM uploads")) if _has(connection, "uploads") else {}
     )
-    files = {path.name.removesuffix(ENVELOPE): path for path in layout.drops.iterdir() if is_drop(path)}
+    files = find_files(layout)
     parts = {path.name.removesuffix(PART): path for path in layout.uploads.iterdir()}
-    whole = {name for name, path in files.items() if name in rows or is_envelope(path)}
+    whole = {name for name, entry in files.items() if name in rows or is_envelope(entry)}
     listed = rows.keys() & files.keys()
     return Health(
         revision=revision,
@@ -88,9 +89,9 @@ def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.dat
     )
 
 
-def _is_late(drop: Drop, path: Path, today: datetime.date) -> bool:
+def _is_late(drop: Drop, file: os.DirEntry[str], today: datetime.date) -> bool:
     """Whether a drop should have been settled since its file changed."""
-    changed = day_of_change(path)
+    changed = day_of_change(file)
     return needs_settling(drop, changed) and changed + LATE <= today
 
 

@@ -47,7 +47,7 @@ def needs_settling(drop: Drop, changed: datetime.date) -> bool:
     return changed < monday_after(drop.week)
 
 
-def day_of_change(path: Path) -> datetime.date:
+def day_of_change(path: Path | os.DirEntry[str]) -> datetime.date:
     return datetime.datetime.fromtimestamp(path.stat().st_ctime, datetime.UTC).date()
 
 

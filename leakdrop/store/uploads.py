@@ -112,6 +112,10 @@ class Writing:
                     raise NoRoomError from None
                 raise
 
+    @property
+    def is_whole(self) -> bool:
+        return self.offset == self.upload.length
+
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Nobody takes the upload over meanwhile. Raises TakenOverError if somebody has."""
@@ -140,6 +144,7 @@ class Uploads:
         self._claims: dict[str, Claim] = {}
         self._lock = threading.Lock()
         self._expired_on: datetime.date | None = None
+        self._durable: dict[str, int] = {}  # of each part that was measured, how many bytes
 
     def create(self, length: int, today: datetime.date) -> Upload:
         """A new upload for an envelope of `length` bytes.
@@ -196,10 +201,8 @@ class Uploads:
             try:
                 yield writing
             finally:
-                writing.sync()
-                writing.close()
-                is_finished = writing.offset == upload.length
-                expires = today + (FINISHED if is_finished else UNFINISHED)
+                self._sync(writing, claim, holder)
+                expires = today + (FINISHED if writing.is_whole else UNFINISHED)
                 self._extend(row, expires)
                 writing.upload = replace(upload, offset=writing.offset, expires=expires)
 
@@ -242,6 +245,26 @@ class Uploads:
                 path.unlink(missing_ok=True)
         forget_times(self._layout.uploads)
 
+    def _sync(self, writing: Writing, claim: Claim, holder: Holder) -> None:
+        """Make what a request brought durable. Raises OSError; then none of it is counted."""
+        try:
+            writing.sync()
+            if not writing.is_whole:  # else it is a drop
+                known = self._durable.get(writing.upload.id, 0)
+                self._durable[writing.upload.id] = max(known, writing.offset)
+        except OSError:
+            # Asked again, the kernel would say that all is well (fsync(2), "EIO").
+            with claim.lock:
+                if not holder.is_lost:  # else the newer request measures for itself
+                    self._lose(writing.upload.id)
+            raise
+        finally:
+            writing.close()
+
+    def _lose(self, upload_id: str) -> None:
+        """After an fsync that failed, keep of a part what is known to be durable."""
+        os.truncate(self._layout.upload(upload_id), self._durable.get(upload_id, 0))
+
     def _may_grow(self, upload: Upload, length: int) -> bool:
         """Whether there is room for `length` more bytes.
 
@@ -270,14 +293,21 @@ class Uploads:
     def _measure(self, row: UploadRow) -> Upload:
         """An upload as it is now. Only under its claim's lock.
 
-        Bytes that were written become durable, and a part that is whole becomes a drop.
+        Bytes that were written become durable, and a part that is whole becomes a drop. Raises OSError if
+        they do not: then only those are left that did before.
         """
         try:
             with self._layout.upload(row.id).open("rb") as file:
-                os.fsync(file.fileno())
+                try:
+                    os.fsync(file.fileno())
+                except OSError:
+                    self._lose(row.id)
+                    raise
                 offset = os.fstat(file.fileno()).st_size
+            self._durable[row.id] = offset
             if offset == row.length:
                 self._drops.adopt(self._layout.upload(row.id), row.length)
+                del self._durable[row.id]
                 forget_times(self._layout.uploads)
         except FileNotFoundError:
             # Finished, or expired while this request came in: then the row is gone, too.
@@ -333,6 +363,8 @@ class Uploads:
             for upload_id in upload_ids:
                 session.execute(delete(UploadRow).where(UploadRow.id == upload_id))
         self._drops.forget_order()
+        for upload_id in upload_ids:
+            self._durable.pop(upload_id, None)
         paths = [self._layout.upload(upload_id) for upload_id in upload_ids]
         # Removing a large file takes long, and nobody need wait for it: a crash leaves it to `recover`.
         threading.Thread(target=self._remove, args=(paths,)).start()

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from leakdrop.config import load_config
+from leakdrop.envelope.keyfile import encode_public_key
 from leakdrop.envelope.sealing import seal
 from leakdrop.operate.check import look
 from leakdrop.operate.doctor.findings import Machine, State
 from leakdrop.operate.init import make_torrc
 from leakdrop.store.drops import Drops, iso_week
 from tests.keys import label_key_pair, public_key_file, write_key_files
-from tests.site import assert_one_line, free_port, leakdrop, make_test_site
+from tests.site import assert_one_line, leakdrop, make_test_site
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
 ONION = "a" * 56 + ".onion"
@@ -181,8 +182,6 @@ def test_a_secret_key_in_the_site_or_at_home(site, machine, home):
 
 
 def test_no_key_and_keys_that_are_about_to_expire(site, machine):
-    from leakdrop.envelope.keyfile import encode_public_key
-
     path = site.folder / "keys" / "alice.pub"
     soon = TODAY + datetime.timedelta(days=20)
     path.write_text(encode_public_key(public_key_file("alice", soon)))
@@ -437,4 +436,3 @@ def test_a_configured_unix_socket_is_looked_for_in_the_torrc(site, machine):
     assert_wrong(site, machine, "onion service", "has none that leads to")
     edit_torrc(machine, "/run/leakdrop/socket", "/run/other")
     assert find(site, machine, "HiddenServiceExportCircuitID").state is State.RIGHT
-    assert free_port()

@@ -34,7 +34,22 @@ def serve(site):
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["serve"], ["init"], ["status"], ["export"], ["import"]], ids=lambda words: "-".join(words)
+    "words",
+    [
+        [],
+        ["serve"],
+        ["init"],
+        ["status"],
+        ["export"],
+        ["import"],
+        ["settle"],
+        ["purge"],
+        ["digest"],
+        ["check"],
+        ["manifest"],
+        ["verify"],
+    ],
+    ids=lambda words: "-".join(words),
 )
 def test_help_has_an_example(words):
     done = leakdrop(*words, "--help")

@@ -16,7 +16,7 @@ from tests.site import BIN, run
 
 VERBS = (
     *("keygen", "fingerprint", "rekey", "shares", "restore"),
-    *("list", "read", "extract", "reply", "acknowledge", "report", "verify", "view", "play"),
+    *("list", "read", "extract", "reply", "acknowledge", "report", "verify", "sign", "view", "play"),
 )
 
 

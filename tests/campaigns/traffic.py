@@ -1,0 +1,119 @@
+"""What a network observer sees of kinds of visit: `make traffic`.
+
+    python -m tests.campaigns.traffic [--runs N] [--write]
+
+Each kind is visited several times by Firefox, and every byte is counted on its way. "Equal to" names an
+earlier kind whose requests and answers have exactly the same sizes, in every run. Replies are visited where
+the site has them.
+"""
+
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.campaigns.proof import make_parser, report
+from tests.keys import public_key_file
+from tests.recorder import Recorder, Shape
+from tests.site import Site, make_test_site
+from tests.torbrowser import TorBrowser
+from tests.visits import MIB, Visitor, noise, read, send, submit_form
+
+TITLE = "Traffic shape"
+TEXT = """
+`make traffic`: Firefox with Tor Browser's settings visits a site, and every byte is counted on the wire
+between them, each kind of visit several times. “Equal to” names an earlier kind with exactly the same sizes
+of all requests and answers. Over Tor less can be seen: connections share circuits, and bytes travel in cells of
+514 bytes. Script and style, which Firefox keeps after the first page, were there already.
+
+What remains visible: that a page was read, or that something was sent; the padded size of what was sent (one
+of 448 classes between 256 KiB and 4 GiB, 8.8 bits at most; a message of up to 256 KiB without files is in the
+smallest); how long it took; and, of the form without JavaScript, the size of what was typed and chosen, to
+the byte, which no page without script can hide.
+"""
+
+
+def kinds(folder: Path, has_replies: bool) -> dict[str, tuple[str, Callable[[Visitor], None]]]:
+    """By name: at which level, and what is done."""
+    one = noise(folder / "talk.m4a", 10 * MIB)
+    many = [noise(folder / f"{number}.jpg", 2 * MIB) for number in range(5)]
+    photo = noise(folder / "photo.jpg", 3 * MIB)
+    page, plain = "standard", "safest"
+    visits = {
+        "reads the first page": (page, read("")),
+        "reads the first page and “Staying safe”": (page, read("", "safety")),
+        "reads the key, and takes it": (page, read("key", "key/all.pub")),
+        "sends a message of 1 letter": (page, send("x")),
+        "sends a message of 200,000 letters": (page, send("What I heard. " * 14_286)),
+        "sends a message in Urdu, about another kind": (page, send("ورکشاپ کی ریکارڈنگ " * 100, kind=2)),
+        "sends a message and a photo of 3 MiB": (page, send("m", photo)),
+        "sends a recording of 10 MiB": (page, send("", one)),
+        "sends five files of 2 MiB": (page, send("m", *many)),
+        "form without JavaScript: a message of 1 letter": (plain, submit_form("x")),
+        "form without JavaScript: a message of 1,000 letters": (plain, submit_form("x" * 1_000)),
+        "form without JavaScript: a photo of 3 MiB": (plain, submit_form("", photo)),
+    }
+    if has_replies:
+        visits["reads the page of replies"] = (page, read("replies"))
+    return visits
+
+
+def watch(site: Site, folder: Path, runs: int) -> dict[str, list[Shape]]:
+    seen: dict[str, list[Shape]] = {}
+    visits = kinds(folder, site.get("/replies")[0] == 200)
+    for level in ("standard", "safest"):
+        with TorBrowser(level) as browser, Recorder(site.port) as recorder:
+            visitor = Visitor(browser, recorder)
+            visitor.visit(read("key"))  # what Firefox keeps of the first visit is there for all
+            visitor.visit(read(""))
+            for name, (at, act) in visits.items():
+                if at == level:
+                    seen[name] = [visitor.visit(act) for _ in range(runs)]
+    return seen
+
+
+def describe(seen: dict[str, list[Shape]]) -> list[tuple[object, ...]]:
+    rows, known = [], {}
+    for name, shapes in seen.items():
+        sizes = {shape.exchanges for shape in shapes}
+        twin = next((other for other, others in known.items() if sizes == others), "")
+        known[name] = sizes
+        first = shapes[0]
+        seconds = statistics.median(shape.seconds for shape in shapes)
+        steady = "yes" if len(sizes) == 1 else "no"
+        rows.append(
+            (name, len(first.exchanges), f"{first.up:,}", f"{first.down:,}", f"{seconds:.1f}", steady, twin)
+        )
+    return rows
+
+
+def main() -> int:
+    parser = make_parser(__doc__)
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="visits of each kind (3)")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="leakdrop-traffic-") as scratch:
+        folder = Path(scratch)
+        site = make_test_site(folder / "site", [public_key_file("alice")])
+        site.start()
+        try:
+            seen = watch(site, folder, given.runs)
+        finally:
+            site.stop()
+    head = (
+        "a source …",
+        "requests",
+        "bytes up",
+        "bytes down",
+        "seconds",
+        "same sizes each time",
+        "equal to",
+    )
+    report(TITLE, TEXT, head, describe(seen), write=given.write)
+    alone = [of for name, of in seen.items() if name.startswith("sends a message ") and "photo" not in name]
+    messages = {shape.exchanges for of in alone for shape in of}
+    return len(messages) != 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
