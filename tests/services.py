@@ -225,3 +225,20 @@ def start_ceph() -> Iterator[Ceph]:
                     yield Ceph(config, port)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def ask(postgresql: PostgreSQL, places: tuple[str, "Bucket"], statement: str) -> str:
+    """What the database of some places answers."""
+    database = places[0].partition("@/")[2].partition("?")[0]
+    return postgresql.ask(statement, database)
+
+
+def settings(url: str, bucket: "Bucket") -> dict[str, str]:
+    """What a machine's configuration says of its places."""
+    return {
+        "database_url": url,
+        "object_store_url": bucket.url,
+        "object_store_bucket": bucket.name,
+        "object_store_key": bucket.key,
+        "object_store_secret": bucket.secret,
+    }

@@ -34,6 +34,10 @@ class Bucket:
     secret: str
 
 
+class GoneError(StoreError):
+    """The object store has lost an object that a drop is made of."""
+
+
 class Objects:
     """The objects of one bucket. Raises StoreError when the store cannot be reached or refuses."""
 
@@ -68,18 +72,22 @@ class Objects:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=content)
 
     def get(self, key: str, size: int | None = None) -> bytes:
-        """An object's bytes, or its first `size`."""
+        """An object's bytes, or its first `size`. Raises GoneError."""
         only = {} if size is None else {"Range": f"bytes=0-{size - 1}"}
         with _told():
             found = self._client.get_object(Bucket=self._bucket, Key=key, **only)
             content: bytes = found["Body"].read()
         return content
 
-    def keys(self, prefix: str) -> list[str]:
-        """The keys that begin so, sorted."""
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """The keys that begin so, sorted, and how many bytes each object has."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         with _told():
-            return [item["Key"] for page in pages for item in page.get("Contents", ())]
+            return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", ())}
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys that begin so, sorted."""
+        return list(self.sizes(prefix))
 
     def folders(self, prefix: str) -> list[str]:
         """What follows the prefix, up to the next slash: each once."""
@@ -112,7 +120,7 @@ def _told() -> Iterator[None]:
         if code in FULL:
             raise NoRoomError("The object store is full.") from None
         if code == GONE:
-            raise StoreError("The object store has lost an object that a drop is made of.") from None
+            raise GoneError from None
         raise StoreError(f"The object store refuses: {code}. Look at its bucket and key.") from None
     except (BotoCoreError, OSError) as error:
         raise StoreError(f"The object store cannot be reached: {type(error).__name__}.") from None

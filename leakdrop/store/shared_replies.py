@@ -11,15 +11,16 @@ import hashlib
 import io
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from leakdrop.envelope.receipt import MAX_ANSWER, answer_length
 from leakdrop.store.drops import iso_week, this_week
 from leakdrop.store.models import ReplyRow
-from leakdrop.store.objects import Objects
+from leakdrop.store.objects import GoneError, Objects
 from leakdrop.store.replies import Reply, check_room
 from leakdrop.store.rows import Rows
 
@@ -45,13 +46,15 @@ class SharedReplies:
         Raises MailboxFullError, NoRoomError and StoreError.
         """
         sha256 = hashlib.sha256(envelope).hexdigest()
-        rows = self._read(ReplyRow.mailbox == mailbox.hex())
-        if any(reply.sha256 == sha256 for reply in rows):
-            return False
-        check_room([reply.size for reply in rows], envelope)
-        self._objects.put(_key(mailbox.hex(), sha256), envelope)
+        key = _key(mailbox.hex(), sha256)
+        sizes = self._sizes(mailbox)
+        is_new = key not in sizes
+        if is_new:
+            check_room(list(sizes.values()), envelope)
+            self._objects.put(key, envelope)
+        # Of one that is there, a crash may have cost the row.
         self._list([Reply(mailbox, sha256, len(envelope), this_week())])
-        return True
+        return is_new
 
     @contextmanager
     def reading(self, mailbox: bytes, today: datetime.date) -> Iterator[list[tuple[Reply, io.BytesIO]]]:
@@ -63,15 +66,17 @@ class SharedReplies:
         if self._expired_on != today:
             self._expired_on = today
             self.expire(today)
-        rows = {reply.sha256: reply for reply in self._read(ReplyRow.mailbox == mailbox.hex())}
-        there = {key.rpartition(".")[2] for key in self._objects.keys(f"replies/{mailbox.hex()}.")}
-        waiting = [rows[sha256] for sha256 in there & rows.keys() if rows[sha256].week >= self._oldest(today)]
-        waiting.sort(key=lambda reply: reply.sha256)
-        waiting.sort(key=lambda reply: reply.week, reverse=True)
+        rows = self._read(ReplyRow.mailbox == mailbox.hex(), ReplyRow.week >= self._oldest(today))
+        sizes = self._sizes(mailbox)
+        keys = {reply: _key(mailbox.hex(), reply.sha256) for reply in rows}
+        waiting = [replace(reply, size=sizes[key]) for reply, key in keys.items() if key in sizes]
         while answer_length(reply.size for reply in waiting) > MAX_ANSWER:
             waiting.pop()
-        keys = [_key(mailbox.hex(), reply.sha256) for reply in waiting]
-        yield [(reply, io.BytesIO(self._objects.get(key))) for reply, key in zip(waiting, keys, strict=True)]
+        found = []
+        for reply in waiting:
+            with suppress(GoneError):  # it was deleted meanwhile
+                found.append((reply, io.BytesIO(self._objects.get(_key(mailbox.hex(), reply.sha256)))))
+        yield found
 
     def delete(self, mailbox: bytes, sha256: str) -> None:
         """Delete a reply, if it is there. When this returns, no crash brings it back."""
@@ -90,28 +95,32 @@ class SharedReplies:
     def recover(self, today: datetime.date) -> None:
         """Make rows and objects agree after a crash: list what has no row, forget rows without an object."""
         rows = {(reply.mailbox.hex(), reply.sha256) for reply in self._read()}
-        found = (_KEY.fullmatch(key) for key in self._objects.keys("replies/"))
-        objects = {(match[1], match[2]) for match in found if match}
+        sizes = {
+            match.groups(): size
+            for key, size in self._objects.sizes("replies/").items()
+            if (match := _KEY.fullmatch(key))
+        }
         self._list(
             [
-                Reply(
-                    bytes.fromhex(mailbox),
-                    sha256,
-                    len(self._objects.get(_key(mailbox, sha256))),
-                    iso_week(today),
-                )
-                for mailbox, sha256 in objects - rows
+                Reply(bytes.fromhex(mailbox), sha256, size, iso_week(today))
+                for (mailbox, sha256), size in sizes.items()
+                if (mailbox, sha256) not in rows
             ]
         )
-        self._unlist(rows - objects)
+        self._unlist(rows - sizes.keys())
         self.expire(today)
+
+    def _sizes(self, mailbox: bytes) -> dict[str, int]:
+        """The keys of a mailbox's objects, and their sizes."""
+        return self._objects.sizes(f"replies/{mailbox.hex()}.")
 
     def _oldest(self, today: datetime.date) -> str:
         """The earliest week that has not expired."""
         return iso_week(today - self._kept)
 
-    def _read(self, *conditions: object) -> list[Reply]:
-        query = select(ReplyRow).where(*conditions).order_by(ReplyRow.mailbox, ReplyRow.sha256)  # type: ignore[arg-type]
+    def _read(self, *conditions: ColumnElement[bool]) -> list[Reply]:
+        """The rows that meet all conditions, the newest week first, and then in the order of their sums."""
+        query = select(ReplyRow).where(*conditions).order_by(ReplyRow.week.desc(), ReplyRow.sha256)
         with self._rows.begin() as session:
             return [
                 Reply(bytes.fromhex(row.mailbox), row.sha256, row.size, row.week)

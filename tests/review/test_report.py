@@ -244,7 +244,7 @@ def test_a_report_is_never_overwritten(write_report, case):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to run it: be root, who can mount a small disk")
 def test_a_full_disk_leaves_no_half_report(write_report, case):
-    if not temporary_mount(case, "1M,nr_inodes=4"):
+    if not temporary_mount(case, "1M,nr_inodes=3"):
         pytest.skip("to run it: be allowed to mount a small disk")
     try:
         result = write_report()

@@ -285,6 +285,42 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path):
     assert (tmp_path / "x").read_text() == "precious"
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from leakdrop.seal.files import create_whole_file
+with create_whole_file(Path(sys.argv[1])) as file:
+    file.write(b"whole")
+"""
+
+
+@pytest.mark.needs("strace")
+def test_where_no_links_are_known_a_file_gets_its_name_in_one_step_too(tmp_path):
+    """As on FAT, which most sticks have. The name never belongs to an empty file, and is never taken away."""
+    path, trace = tmp_path / "x", tmp_path / "trace"
+    watch = (
+        "strace",
+        "-f",
+        "-qq",
+        "-y",
+        "-o",
+        trace,
+        "-e",
+        "trace=openat,link,linkat,rename,renameat,renameat2",
+    )
+    command = (*watch, "-e", "inject=link,linkat:error=EPERM", sys.executable, "-c", WRITER, path)
+    assert run(*command).returncode == 0
+    assert path.read_bytes() == b"whole"
+    calls = trace.read_text()
+    assert "(INJECTED)" in calls
+    assert [line for line in calls.splitlines() if f'"{path}"' in line and "openat" in line] == []
+    path.write_bytes(b"precious")
+    done = run(*command)
+    assert "FileExistsError" in done.stderr
+    assert path.read_bytes() == b"precious"
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["trace", "x"]
+
+
 @pytest.mark.parametrize("change", [b"longer than before", b"cut"], ids=["longer", "shorter"])
 def test_a_file_that_changes_meanwhile_is_told(tmp_path, change):
     (tmp_path / "talk").write_text("hello there")

@@ -24,19 +24,13 @@ from leakdrop.store.objects import Bucket, Objects
 from leakdrop.store.shared import PART_BYTES, SharedDrops, parse_list
 from leakdrop.store.uploads import OffsetError, TakenOverError, UnknownUploadError
 from tests.keys import label_key_pair, public_key_file
-from tests.services import Ceph, PostgreSQL
+from tests.services import ask, settings
 from tests.site import PATIENCE, Site, assert_one_line, leakdrop, make_test_site, run, wait_until
 from tests.tus import MIB, TusClient, make_envelope
 
 pytestmark = pytest.mark.needs("postgres", "radosgw", "ceph-mon", "ceph-osd")
 TODAY = datetime.datetime.now(datetime.UTC).date()
 MUCH = 2**40
-
-
-@pytest.fixture
-def places(postgresql: PostgreSQL, ceph: Ceph) -> tuple[str, Bucket]:
-    """An empty database and an empty bucket."""
-    return postgresql.database(), ceph.bucket()
 
 
 @pytest.fixture
@@ -66,11 +60,6 @@ def put(uploads, upload_id: str, offset: int, piece: bytes) -> None:
         writing.write(piece)
         if writing.offset == writing.upload.length:
             uploads.finish(writing)
-
-
-def ask(postgresql: PostgreSQL, places, statement: str) -> str:
-    database = places[0].partition("@/")[2].partition("?")[0]
-    return postgresql.ask(statement, database)
 
 
 def test_what_one_machine_keeps_another_lists_and_reads(drops, places):
@@ -352,30 +341,6 @@ def test_machines_that_start_at_once_migrate_once(postgresql):
     assert failures == []
     name = url.partition("@/")[2].partition("?")[0]
     assert postgresql.ask("SELECT count(*) FROM alembic_version", name) == "1"
-
-
-def settings(url: str, bucket: Bucket) -> dict[str, str]:
-    return {
-        "database_url": url,
-        "object_store_url": bucket.url,
-        "object_store_bucket": bucket.name,
-        "object_store_key": bucket.key,
-        "object_store_secret": bucket.secret,
-    }
-
-
-@pytest.fixture
-def machines(places, tmp_path) -> Iterator[list[Site]]:
-    """Two machines that serve one drop."""
-    shared = settings(*places)
-    sites = [make_test_site(tmp_path / name, [public_key_file("alice")], **shared) for name in ("one", "two")]
-    try:
-        for site in sites:
-            site.start()
-        yield sites
-    finally:
-        for site in sites:
-            site.stop()
 
 
 def export(machine: Site, folder: Path) -> list[bytes]:

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from leakdrop.envelope.opening import open_envelope
 from leakdrop.review.keys import load_public_keys
+from leakdrop.review.replying import RECEIVED
 from tests.media import ARABIC
+from tests.replies import label_receipt
 from tests.review.inboxes import list_tree, make_reviewer, seal_bytes, write_bundle
 from tests.site import run
 
@@ -209,18 +212,21 @@ def test_the_guide_is_followed_to_the_letter(package, offline, tmp_path):
         shutil.copyfile(package.parent / name, tmp_path / name)
     stick, later = tmp_path / "stick", datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(90)
     programs = f"{tmp_path}/leakdrop-review/bin:{PYTHON.parent}:/usr/bin:/bin"
-    said = {}
+    said, sources = {}, [label_receipt("amina"), label_receipt("ben")]
     for line in "".join(SHELL_LINE.findall(guide)).splitlines():
         if "/media/stick" in line and not stick.exists():
             (public,) = load_public_keys(tmp_path / "keys/Reviewers-Q1.pub")
             assert public.not_after == later
-            photo = make_photo(tmp_path / "photo.jpg")
-            write_bundle(
-                stick / "bundle", [seal_bytes([public.key], ARABIC, [("p.jpg", photo)]) for _ in "ab"]
+            files = [("p.jpg", make_photo(tmp_path / "photo.jpg"))]
+            first, _ = write_bundle(
+                stick / "bundle",
+                [seal_bytes([public.key], ARABIC, files, reply_to=source.reply_to) for source in sources],
             )
         command = line.replace("/media/stick", str(stick)).replace("2027-03-31", str(later))
+        if " reply " in command:
+            command = command.replace("3f0c91ab", first.name[:8])
         # There the stick is another disk, and here a folder of the same one.
-        command += " --here" if re.search(" (extract|report) /", command) else ""
+        command += " --here" if re.search(" (extract|report|reply) /", command) else ""
         done = offline("env", f"PATH={programs}", "sh", "-c", command, input=PASSPHRASE)
         assert (done.returncode, done.stderr) == (0, ""), line
         said[line.split()[1]] = done.stdout
@@ -228,6 +234,10 @@ def test_the_guide_is_followed_to_the_letter(package, offline, tmp_path):
     assert said["verify"].count("is unchanged since the key “Reviewers-Q1” signed it") == 2
     (copy, _) = sorted(tmp_path.glob("clean/*/clean/p.jpg"))
     assert b"Fairphone" not in copy.read_bytes()
+    (reply,) = (stick / "bundle/replies").iterdir()
+    with reply.open("rb") as file:
+        assert open_envelope(file, [sources[0].key_pair]).index.message == RECEIVED
+    assert '"did":"reply"' in (tmp_path / "case/custody.jsonl").read_text()
 
 
 def make_photo(path: Path) -> bytes:

@@ -34,6 +34,9 @@ ADVICE = (
 )
 
 
+BACK_IN = "If the stick was pulled out, put it in again. The text of your reply is still here."
+
+
 def write_submission(desk: Desk, base: str, line: Line, page: int) -> bytes:
     """The page of an envelope. Raises EnvelopeError and BundleError if it does not open any more.
 
@@ -51,8 +54,7 @@ def write_submission(desk: Desk, base: str, line: Line, page: int) -> bytes:
         except (EnvelopeError, BundleError) as refusal:
             if not desk.find_reply(line).text:
                 raise
-            sentence = element("p", str(refusal))
-            notice = make_notice("This envelope does not open any more", sentence)
+            notice = make_notice("This envelope does not open any more", element("p", f"{refusal} {BACK_IN}"))
             return write(base, title, *top, notice, _make_reply(desk, here, line))
         return write(
             base,
@@ -292,7 +294,7 @@ def _tell_reply(desk: Desk, here: str, line: Line) -> Iterator[Child]:
         "It is sealed to this source alone and written onto the stick, for the operator. Files go along with "
         "the command ",
         element("code", "leakdrop-review reply"),
-        "; a text is enough. What you have not sealed is forgotten when the viewer ends.",
+        "; a text is enough. What you have not sealed is lost when you leave this page.",
         class_="facts",
     )
 

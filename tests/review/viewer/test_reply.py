@@ -134,6 +134,7 @@ def test_a_stick_that_is_pulled_out_loses_no_text(view, amina, tmp_path):
     assert got.status == 200
     assert "It was not sealed. " in got.text
     assert "This envelope does not open any more" in got.text
+    assert "If the stick was pulled out, put it in again." in got.text
     assert typed(viewer) == TEXT
     assert not (tmp_path / "stick").exists()
     (tmp_path / "pulled out").rename(tmp_path / "stick")
