@@ -71,7 +71,7 @@ MUST_SAY = [
     "a server that was taken over",
     "if the page itself was changed",
     "open the link again",
-    "At Safest nothing is compared at all",
+    "At Safest nothing is compared",
     "New Identity",
     "twelve words",
     "cannot give them back",

@@ -409,9 +409,10 @@ function isExpected(error) {
  * @param {Bytes} entropy is emptied
  */
 async function deriveReplyTo(entropy) {
-  const { replyTo, token } = await deriveReceipt(entropy);
-  token.fill(0);
-  entropy.fill(0);
+  const { replyTo, token, keyPair } = await deriveReceipt(entropy);
+  for (const secret of [entropy, token, keyPair.x25519, keyPair.mlkem]) {
+    secret.fill(0);
+  }
   return replyTo;
 }
 
