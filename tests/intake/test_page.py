@@ -144,7 +144,7 @@ def test_an_upload_that_the_site_forgot_begins_anew_under_another_key(standard, 
     assert len(set(headers)) == 2
 
 
-@pytest.mark.parametrize("status", ["503 Busy", "507 Full", "500 Fault", "409 Conflict"])
+@pytest.mark.parametrize("status", ["503 Busy", "500 Fault", "409 Conflict"])
 def test_what_may_work_another_time_is_tried_again(standard, site, relay, alice, status):
     refused = []
 
@@ -210,6 +210,107 @@ def test_cancel_throws_away_what_was_sent_and_keeps_what_was_typed(standard, sit
     assert source.find("message").get_property("value") == "not yet"
     assert "a" in source.find("list").text
     assert relay.count("DELETE") == 1
+
+
+def test_what_had_arrived_before_it_was_cancelled_is_said_to_have_arrived(standard, site, relay, alice):
+    asked_to_forget = []
+
+    def hide_the_end(line: str) -> bytes | None:
+        if line.startswith("DELETE"):
+            asked_to_forget.append(line)
+            return answer("409 Conflict")
+        return answer("503 Busy") if line.startswith("HEAD") and not asked_to_forget else None
+
+    source = Source(standard, relay.url).wait_for_form()
+    source.find("message").send_keys("too late")
+    relay.cut_answers = "PATCH"
+    relay.own_answer = hide_the_end
+    source.press("send")
+    source.wait_for("waiting")
+    wait_until(lambda: relay.count("HEAD") > 0)
+    source.press("cancel")
+    source.wait_for("done")
+    assert source.find("status").text == "Everything has arrived."
+    assert source.find("receipt").is_displayed()
+    assert_arrived(site, alice, "too late")
+
+
+def test_cancel_says_at_once_that_it_stops_and_claims_nothing_that_it_cannot_know(standard, relay, tmp_path):
+    held = []
+    relay.pause = 0.02
+    source = Source(standard, relay.url).wait_for_form()
+    source.find("message").send_keys("not yet")
+    source.choose(noise(tmp_path / "a", 6_000_000))
+    source.press("send")
+    wait_until(lambda: len(relay.sent) > 1_500_000)
+
+    def hold(line: str) -> bytes | None:
+        if not line.startswith(("DELETE", "HEAD")):
+            return None
+        wait_until(lambda: held)
+        return answer("503 Busy")
+
+    relay.own_answer = hold
+    source.press("cancel")
+    assert source.find("status").text.startswith("Stopping")
+    assert not source.find("cancel").is_enabled()
+    held.append(True)
+    source.wait_for("idle")
+    told = source.find("status").text
+    assert "could not be told" in told
+    assert "forgets it within three days" in told
+    assert "Nothing of it was kept" not in told
+    assert source.find("message").get_property("value") == "not yet"
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("429 Slow", "within an hour"),
+        ("503 Busy", "Many people are sending"),
+        ("507 Full", "every five to fifteen minutes"),
+    ],
+)
+def test_each_reason_to_wait_has_its_own_sentence(standard, relay, status, told):
+    relay.own_answer = lambda line: answer(status) if line.startswith("POST") else None
+    source = Source(standard, relay.url).wait_for_form()
+    source.find("message").send_keys("later")
+    source.press("send")
+    source.wait_for("waiting")
+    assert told in source.find("status").text
+
+
+def test_who_has_sent_finds_no_way_to_the_replies(standard, site):
+    source = Source(standard, site.url).wait_for_form()
+    link = "a[href='/replies']"
+    assert source.browser.find_elements("css selector", link)
+    source.find("message").send_keys("sent")
+    source.press("send")
+    source.wait_for("done")
+    assert not source.browser.find_elements("css selector", link)
+    assert b"/replies" not in site.send(("message", "sent by the form"))[1].encode()
+
+
+def test_the_page_says_what_a_phone_and_a_lost_connection_do(site):
+    page = " ".join(site.get("/")[1].decode().split())
+    script, plain = page.split("</noscript>")[1], page.split("</noscript>")[0]
+    for part in (script, plain):
+        assert "keep the screen on and stay in Tor Browser" in part
+    assert "nothing is kept unless all had arrived" in plain
+    assert "that code is not checked without JavaScript" in plain
+
+
+def test_each_field_names_the_line_that_tells_what_is_wrong_with_it(site):
+    fields = {
+        field: described.split()
+        for page in (site.get("/")[1].decode(), site.get("/replies")[1].decode())
+        for field, described in re.findall(
+            r'<(?:input|textarea)[^>]* id="([\w-]+)"[^>]*aria-describedby="([^"]*)"', page
+        )
+    }
+    assert {"earlier-help", "earlier-state"} == set(fields["earlier"])
+    assert {"words-help", "words-state"} == set(fields["words"])
+    assert fields["first-answer"] == fields["second-answer"] == ["wrong-answer"]
 
 
 @pytest.mark.parametrize("change", ["overwritten", "shrunk", "removed"])
@@ -278,14 +379,54 @@ def test_what_is_chosen_while_the_page_still_checks_itself_is_not_lost(standard,
 
 
 def test_another_key_than_the_links_sends_nothing(standard, relay, alice):
-    for listed in ("0" * 64, label_key_pair("bob").public.fingerprint, "", alice.public.fingerprint[:-1]):
+    for listed in ("0" * 64, label_key_pair("bob").public.fingerprint):
         source = Source(standard, relay.url, f"#key={listed}")
-        wait_until(lambda source=source: source.is_there("status"))
-        source.wait_for("failed")
-        assert "not the key in the link" in source.find("status").text
-        assert not source.is_there("send")
-        assert "#" not in source.browser.get_url()
+        for _ in range(2):
+            wait_until(lambda source=source: source.is_there("status"))
+            source.wait_for("failed")
+            assert "not the key in the link" in source.find("status").text
+            assert "Nothing was sent" in source.find("status").text
+            assert not source.is_there("send")
+            source.browser.refresh()  # which must not open what was closed
     assert relay.count("POST") == 0
+
+
+@pytest.mark.parametrize("fragment", ["#key=", "#keys={}", "#key%3D{}", "#key={},", "#{}"])
+def test_a_damaged_link_sends_nothing(standard, relay, alice, fragment):
+    source = Source(standard, relay.url, fragment.format(alice.public.fingerprint))
+    wait_until(lambda: source.is_there("status"))
+    source.wait_for("failed")
+    assert "The link that you opened is damaged" in source.find("status").text
+    assert not source.is_there("send")
+
+
+def test_skipping_to_the_content_is_no_damaged_link(standard, site):
+    source = Source(standard, site.url).wait_for_form()
+    source.run("location.hash = '#main'")
+    source.run("window.dispatchEvent(new HashChangeEvent('hashchange'))")
+    assert source.find("send").is_enabled()
+
+
+def test_a_page_that_the_browser_kept_compares_the_links_key_again(standard, site, alice):
+    """Nothing of ours may be kept by a browser; if one does it all the same, the page loads itself anew."""
+    source = Source(standard, site.url, f"#key={alice.public.fingerprint}").wait_for_form()
+    source.run("window.wrappedJSObject.wasHere = true")
+    source.run("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    wait_until(lambda: not source.run("return !!window.wrappedJSObject.wasHere"))
+    source.wait_for_form()
+    assert source.find("key-checked").is_displayed()
+    assert "open your link again" in source.find("key-checked").text
+    assert source.browser.get_url() == site.url
+
+
+def test_a_site_whose_keys_have_all_expired_says_that_it_is_closed(standard, site):
+    page = re.sub(rb"<p data-fingerprint=.*?</p>", b"", site.get("/")[1])
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"
+    with Relay(site.port, own_answer=lambda line: head + page if line == "GET / HTTP/1.1" else None) as relay:
+        source = Source(standard, relay.url)
+        wait_until(lambda: source.is_there("status"))
+        source.wait_for("failed")
+        assert source.find("status").text.startswith("Closed for now")
 
 
 def test_the_links_key_is_checked_and_leaves_the_address_bar(standard, site, alice):
@@ -435,6 +576,44 @@ def test_the_place_in_photos_of_every_kind_is_shown(each_browser, site, tmp_path
     for item in source.browser.find_elements("css selector", "#list > li"):
         assert "Place: 51.50070, -0.12460" in item.text
         assert "Device: Apple" in item.text
+
+
+@pytest.mark.needs("exiftool", "ffmpeg")
+def test_places_and_names_outside_of_exif_are_shown(standard, site, tmp_path):
+    written = {
+        "xmp.jpg": ["-XMP-exif:GPSLatitude=51.5007 N", "-XMP-exif:GPSLongitude=0.1246 W"],
+        "iptc.jpg": [
+            "-IPTC:By-line=Jane Doe",
+            "-IPTC:By-line=Ali",
+            "-IPTC:City=Leeds",
+            "-IPTC:Sub-location=Ward 7",
+        ],
+        "windows.jpg": ["-EXIF:XPAuthor=Jané Doe"],
+    }
+    for name, tags in written.items():
+        run(
+            "ffmpeg",
+            "-nostdin",
+            "-loglevel",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc",
+            "-frames:v",
+            "1",
+            tmp_path / name,
+        )
+        assert run("exiftool", "-q", "-overwrite_original", *tags, tmp_path / name).returncode == 0
+    source = Source(standard, site.url).wait_for_form()
+    source.choose(*(tmp_path / name for name in written))
+    wait_until(lambda: "Looking" not in source.find("list").text)
+    xmp, iptc, windows = (item.text for item in source.browser.find_elements("css selector", "#list > li"))
+    assert "Place: 51.50070, -0.12460" in xmp
+    assert "Place: Leeds" in iptc
+    assert "Place: Ward 7" in iptc
+    assert "Jane Doe, Ali" in iptc
+    assert "Jané Doe" in windows
 
 
 def test_files_add_up_and_can_be_removed(standard, site, alice, tmp_path):

@@ -170,6 +170,7 @@ def test_the_words_can_be_left_after_a_plain_statement_of_what_is_lost(standard,
     source.press("leave")
     assert state_of(source) == "left"
     assert source.find("next").is_displayed()
+    assert "has forgotten them" in source.find("receipt").text
     assert hidden_from(source, words)
 
 
@@ -181,10 +182,31 @@ def test_the_question_can_be_answered_while_the_upload_runs_and_is_not_asked_aga
     source.press("copied")
     give(source, *(words[number - 1] for number in asked(source)))
     assert state_of(source) == "kept"
+    assert "Come back" not in source.find("receipt").text
+    assert "cross them out" in source.find("receipt").text
     let_go(relay)
     source.wait_for("done")
     assert state_of(source) == "kept"
+    assert "Come back" in source.find("receipt").text
+    assert "cross them out" not in source.find("receipt").text
     assert source.find("next").is_displayed()
+
+
+def test_before_all_has_arrived_no_word_is_said_to_hold_or_to_be_forgotten(standard, site, relay):
+    hold(relay)
+    source = send(Source(standard, relay.url))
+    source.wait_for("waiting", "sending")
+    assert "only when this page says that all has arrived" in source.find("receipt").text
+    source.press("without")
+    source.press("leave")
+    assert "has forgotten" not in source.find("receipt").text
+    source.press("cancel")
+    source.wait_for("idle")
+    assert "cross them out" in source.find("status").text
+    let_go(relay)
+    source.press("send")
+    source.wait_for("done")
+    assert "only when this page says" not in source.find("receipt").text
 
 
 def test_the_end_of_the_upload_does_not_take_the_keyboard_away_from_an_answer(standard, site, relay):

@@ -70,6 +70,8 @@ MUST_SAY = [
     "a device that is watched",
     "a server that was taken over",
     "if the page itself was changed",
+    "open the link again",
+    "At Safest nothing is compared",
     "New Identity",
     "twelve words",
     "cannot give them back",

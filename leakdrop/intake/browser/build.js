@@ -17,9 +17,9 @@ const HERE = fileURLToPath(new URL(".", import.meta.url));
 const TOP = join(HERE, "../../..");
 
 // ExifReader's own switches for smaller builds: what tells of people, places, devices and times stays.
-const PHOTO_PARTS = new Set(["EXIF", "XMP", "TIFF", "JPEG", "PNG", "HEIC", "AVIF", "WEBP"]);
+const PHOTO_PARTS = new Set(["EXIF", "IPTC", "XMP", "TIFF", "JPEG", "PNG", "HEIC", "AVIF", "WEBP"]);
 
-/** The tags that `photos.js` shows, and the ones that lead to them, by their numbers in EXIF 2.32. */
+/** The tags that `photos.js` shows, and the ones that lead to them, by their numbers in EXIF 2.32 and IPTC-IIM 4.2. */
 const TAG_NAMES = {
   "tag-names-0th-ifd": {
     0x010e: "ImageDescription",
@@ -31,8 +31,14 @@ const TAG_NAMES = {
     0x013c: "HostComputer",
     0x02bc: "ApplicationNotes",
     0x8298: "Copyright",
+    0x83bb: "IPTC-NAA",
     0x8769: "Exif IFD Pointer",
     0x8825: "GPS Info IFD Pointer",
+    0x9c9b: "XPTitle",
+    0x9c9c: "XPComment",
+    0x9c9d: "XPAuthor",
+    0x9c9e: "XPKeywords",
+    0x9c9f: "XPSubject",
   },
   "tag-names-exif-ifd": {
     0x9003: "DateTimeOriginal",
@@ -49,6 +55,25 @@ const TAG_NAMES = {
     0x001d: "GPSDateStamp",
   },
   "tag-names-interoperability-ifd": {},
+  "iptc-tag-names": {
+    iptc: {
+      0x0205: "Object Name",
+      0x0219: { name: "Keywords", repeatable: true },
+      0x0237: "Date Created",
+      0x0241: "Originating Program",
+      0x0250: { name: "By-line", repeatable: true },
+      0x025a: "City",
+      0x025c: "Sub-location",
+      0x025f: "Province/State",
+      0x0265: "Country",
+      0x0269: "Headline",
+      0x026e: "Credit",
+      0x0274: "Copyright Notice",
+      0x0276: "Contact",
+      0x0278: "Caption/Abstract",
+      0x027a: "Writer/Editor",
+    },
+  },
   "xmp-tag-names": {},
 };
 
@@ -76,7 +101,15 @@ const REPLACED = {
 const CUT = {
   // A faster way to public keys, by another curve: 16 KB. Without it the ladder of RFC 7748 does all.
   "@noble/curves/ed25519": [/^ {8}scalarMultBase: \(k\) => \{\n[^]*?^ {8}\},\n/m, ""],
+  // Names of codecs, which the pages do not show.
+  "music-metadata/lib/mp4/MP4Parser": [/^const encoderDict = \{\n[^]*?^\};\n/m, "const encoderDict = {};\n"],
 };
+
+// The pages never show why an envelope does not open: its kind says that to the code.
+const ERRORS = /browser\/envelope\/errors\.js$/;
+const SENTENCES = /^export const SENTENCES = [^]*?^\}\);\n/m;
+// A library's notes for those who work on it; as whole lines, they are no branch of anything.
+const NOTES = /^ *debug\(.*\);( \/\/.*)?\n/gm;
 
 const WORD_LIST = "@scure/bip39/wordlists/english";
 
@@ -120,6 +153,10 @@ function cut(source, pattern, rest) {
 const trim = {
   name: "trim",
   setup({ onLoad }) {
+    onLoad({ filter: ERRORS }, async ({ path }) => {
+      const source = await readFile(path, "utf8");
+      return { contents: cut(source, SENTENCES, "export const SENTENCES = {};\n") };
+    });
     onLoad({ filter: /node_modules/ }, async ({ path }) => {
       const name = path.replaceAll("\\", "/").replace(/.*\/node_modules\//, "").replace(/\.js$/, "");
       const replaced = Object.entries(REPLACED).find(([key]) => key === name);
@@ -133,17 +170,18 @@ const trim = {
         }
         return { contents: `export const wordlist = (${unpackWords})(${JSON.stringify(packed)});` };
       }
-      if (Object.hasOwn(CUT, name)) {
-        return { contents: cut(await readFile(path, "utf8"), ...CUT[name]) };
-      }
-      if (!name.startsWith("exifreader/src/")) {
-        return undefined;
-      }
       const names = Object.entries(TAG_NAMES).find(([key]) => name.endsWith(`/${key}`));
       if (names) {
         return { contents: `export default ${JSON.stringify(names[1])};` };
       }
-      const source = await readFile(path, "utf8");
+      const whole = await readFile(path, "utf8");
+      const source = Object.hasOwn(CUT, name) ? cut(whole, ...CUT[name]) : whole;
+      if (name.startsWith("music-metadata/lib/")) {
+        return { contents: source.replace(NOTES, "") };
+      }
+      if (!name.startsWith("exifreader/src/")) {
+        return { contents: source };
+      }
       return {
         contents: source.replace(/\bConstants\.USE_([A-Z_]+)/g, (_, part) => String(PHOTO_PARTS.has(part))),
       };

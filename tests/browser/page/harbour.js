@@ -22,7 +22,8 @@ export class Harbour {
     this.uploads = new Map();
     /** @type {string[]} */
     this.methods = [];
-    this.server = createServer((request, response) => void this.answer(request, response));
+    // Whoever stops a request ends its answer, too.
+    this.server = createServer((request, response) => this.answer(request, response).catch(() => response.destroy()));
   }
 
   async open() {
@@ -44,6 +45,10 @@ export class Harbour {
       throw new Error(`${whole.length} uploads are whole`);
     }
     return new Blob([whole[0].bytes]);
+  }
+
+  get arrivedCount() {
+    return [...this.uploads.values()].filter(({ length, bytes }) => bytes.length === length).length;
   }
 
   /** @param {string} method */
@@ -74,6 +79,8 @@ export class Harbour {
       response.writeHead(201, { Location: path }).end();
     } else if (!upload) {
       response.writeHead(404).end();
+    } else if (method === "DELETE" && upload.bytes.length === upload.length) {
+      response.writeHead(409).end(); // it has arrived already
     } else if (method === "DELETE") {
       this.uploads.delete(url);
       response.writeHead(204).end();

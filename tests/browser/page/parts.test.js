@@ -8,7 +8,9 @@ import { CHUNK, headerLength } from "../../../leakdrop/intake/browser/envelope/h
 import { seal } from "../../../leakdrop/intake/browser/envelope/sealing.js";
 import { Estimate, saySize, sayTime } from "../../../leakdrop/intake/browser/page/estimate.js";
 import { LARGEST_PART, PartSize, takePart } from "../../../leakdrop/intake/browser/page/parts.js";
-import { checkExpected, readFragment } from "../../../leakdrop/intake/browser/page/checks.js";
+import { UnsealedError, checkExpected, readFragment, readKeys } from "../../../leakdrop/intake/browser/page/checks.js";
+import { explainEnd } from "../../../leakdrop/intake/browser/page/ends.js";
+import { RefusedError, StoppedError } from "../../../leakdrop/intake/browser/page/tus.js";
 import { WatchedFile } from "../../../leakdrop/intake/browser/page/watched.js";
 import { file, keyPair, plan } from "../fixtures.js";
 
@@ -117,11 +119,65 @@ for (const [name, bytes] of /** @type {[string, Uint8Array<ArrayBuffer>][]} */ (
   });
 }
 
-test("only an address that names keys is compared, and all of them must be there", async () => {
-  const other = await keyPair(2);
+test("a file that was sent leaves no sample behind", async () => {
+  const watched = new WatchedFile(/** @type {any} */ (changingFile(new Uint8Array(3 * MIB).fill(1))));
+  await readAll(watched);
+  const samples = [...watched.samples.values()];
+  watched.forget();
+  assert.equal(watched.samples.size, 0);
+  assert.ok(samples.length > 1 && samples.every((sample) => sample.every((byte) => byte === 0)));
+});
+
+test("an address that ends in anything but a whole list of keys is refused, never taken for one without", () => {
+  const { fingerprint } = key.public;
   assert.equal(readFragment(""), null);
   assert.equal(readFragment("#main"), null);
-  assert.deepEqual(readFragment("#key="), [""]);
+  assert.deepEqual(readFragment(`#KEY=${fingerprint}`), [fingerprint]);
+  const damaged = ["#key=", "#key", `#key%3D${fingerprint}`, `#keys=${fingerprint}`, `#key:${fingerprint}`];
+  damaged.push(`#key=${fingerprint.slice(1)}`, `#key=${fingerprint},`, `#key=${fingerprint}%20`, `#${fingerprint}`);
+  damaged.push(`#key=${fingerprint}\n`, `#key=${fingerprint};${fingerprint}`, "#Main", "#status");
+  for (const fragment of damaged) {
+    assert.throws(() => readFragment(fragment), /link that you opened is damaged/, fragment);
+  }
+});
+
+test("no keys at all are a site that is closed, and no damage", async () => {
+  await assert.rejects(readKeys([]), (error) => {
+    return error instanceof UnsealedError && error.message.startsWith("Closed for now");
+  });
+  await assert.rejects(readKeys([{ fingerprint: key.public.fingerprint, key: "A" }]), /damaged/);
+});
+
+test("what is said at the end is no more than the page knows", () => {
+  const known = { remains: /** @type {const} */ ("nothing"), hasNewWords: true, hasLink: false };
+  const stopped = new StoppedError();
+  assert.match(explainEnd(stopped, known), /Nothing of it was kept.*cross them out/s);
+  for (const remains of /** @type {const} */ (["part", "unknown"])) {
+    assert.doesNotMatch(explainEnd(stopped, { ...known, remains }), /Nothing of it was kept|thrown away\./);
+    assert.match(explainEnd(stopped, { ...known, remains }), /forgets it within three days/);
+  }
+  assert.match(explainEnd(stopped, { ...known, remains: "unknown" }), /could not be asked.*keep them/s);
+  assert.doesNotMatch(explainEnd(stopped, { ...known, remains: "unknown" }), /cross them out/);
+});
+
+test("words from before are never to be crossed out", () => {
+  const known = { remains: /** @type {const} */ ("nothing"), hasNewWords: false, hasLink: false };
+  for (const error of [new StoppedError(), new RefusedError(400), new FileChangedError("a"), new Error("b")]) {
+    assert.doesNotMatch(explainEnd(error, known), /words/);
+  }
+});
+
+test("who came by a link with keys is told to open it again, and not to reload", () => {
+  const known = { remains: /** @type {const} */ ("nothing"), hasNewWords: false, hasLink: true };
+  for (const error of [new RefusedError(415), new Error("a mistake")]) {
+    assert.match(explainEnd(error, known), /open your link again/);
+    assert.doesNotMatch(explainEnd(error, known), /reload this page/);
+    assert.match(explainEnd(error, { ...known, hasLink: false }), /reload this page/);
+  }
+});
+
+test("all keys that would be sealed to must be in the list of an address", async () => {
+  const other = await keyPair(2);
   const listed = readFragment(`#key=${key.public.fingerprint.toUpperCase()},${"0".repeat(64)}`) ?? [];
   checkExpected([key.public], listed);
   assert.throws(() => checkExpected([key.public, other.public], listed), /not the key in the link/);

@@ -183,23 +183,96 @@ test("an answer that names another address is not followed", async () => {
   await assert.rejects(tus.create(263_446, limits), { message: "not now" });
 });
 
-for (const [status, why] of /** @type {const} */ ([[429, "busy"], [503, "busy"], [507, "full"]])) {
-  test(`after ${status} it waits, says that the site is ${why}, and goes on with parts of the same size`, async () => {
+for (const [status, given] of /** @type {const} */ ([[429, "often"], [503, "busy"], [507, "full"]])) {
+  test(`after ${status} it waits, says why (${given}), and goes on with parts of the same size`, async () => {
     const harbour = await openHarbour((method, number) =>
       (method === "POST" && number < 3) || (method === "PATCH" && number === 5) ? { status } : {},
     );
     const reasons = new Set();
-    const uploader = makeUploader(harbour, ({ state, full, busy }) => {
+    const uploader = makeUploader(harbour, ({ state, why }) => {
       if (state === "waiting") {
-        reasons.add(full ? "full" : busy ? "busy" : "lost");
+        reasons.add(why);
       }
     });
     let broken = 0;
     uploader.size.broke = () => (broken += 1);
     await uploader.run();
     await assertArrived(harbour);
-    assert.deepEqual([...reasons], [why]);
+    assert.deepEqual([...reasons], [given]);
     assert.equal(broken, 0);
     assert.equal(harbour.count("POST"), 4);
   });
 }
+
+/**
+ * How an upload ends that is cancelled when a request comes.
+ *
+ * @param {Harbour} harbour
+ * @param {(method: string) => boolean} isMoment
+ */
+async function cancelAt(harbour, isMoment) {
+  const uploader = makeUploader(harbour);
+  const { trouble } = harbour;
+  harbour.trouble = (method, number) => {
+    if (isMoment(method)) {
+      uploader.cancel();
+    }
+    return trouble(method, number);
+  };
+  const error = await uploader.run().catch((thrown) => thrown);
+  return { error, remains: uploader.remains };
+}
+
+test("what had arrived before it was cancelled is not said to be thrown away", async () => {
+  // The answer to the last bytes is lost, and the source cancels while the site is asked for its offset.
+  const harbour = await openHarbour((method) => ({ loseAnswer: method === "PATCH" }));
+  const { error } = await cancelAt(harbour, (method) => method === "HEAD" && harbour.arrivedCount === 1);
+  assert.equal(error, undefined);
+  await assertArrived(harbour);
+  assert.equal(harbour.count("DELETE"), 1);
+});
+
+test("a refusal of what had arrived before does not hide that it has arrived", async () => {
+  const harbour = await openHarbour((method) =>
+    method === "HEAD" && harbour.arrivedCount === 1 && harbour.count("DELETE") === 0
+      ? { status: 400 }
+      : { loseAnswer: method === "PATCH" },
+  );
+  await makeUploader(harbour).run();
+  await assertArrived(harbour);
+});
+
+test("a part that the site could not be told to forget is not said to be thrown away", async () => {
+  const harbour = await openHarbour((method) => (["DELETE", "HEAD"].includes(method) ? { status: 503 } : {}));
+  const { error, remains } = await cancelAt(harbour, (method) => method === "PATCH");
+  assert.ok(error instanceof StoppedError);
+  assert.equal(remains, "part");
+  assert.equal(harbour.count("DELETE"), 2);
+});
+
+test("if the last bytes had left and the site says nothing more, nothing is claimed", async () => {
+  for (const status of [404, 410, 503]) {
+    const harbour = await openHarbour((method) =>
+      method === "PATCH" ? { loseAnswer: true } : harbour.arrivedCount === 1 ? { status } : {},
+    );
+    const { error, remains } = await cancelAt(harbour, (method) => method === "HEAD" && harbour.arrivedCount === 1);
+    assert.ok(error instanceof StoppedError);
+    assert.equal(remains, "unknown");
+  }
+});
+
+test("what the site threw away, or never had, is nothing", async () => {
+  for (const status of [204, 404, 410]) {
+    const harbour = await openHarbour((method) => (["DELETE", "HEAD"].includes(method) ? { status } : {}));
+    const { error, remains } = await cancelAt(harbour, (method) => method === "PATCH");
+    assert.ok(error instanceof StoppedError);
+    assert.equal(remains, "nothing");
+  }
+});
+
+test("a site without room is asked again after five to fifteen minutes", async () => {
+  const harbour = await openHarbour((_, number) => (number === 0 ? { status: 507 } : {}));
+  const began = performance.now();
+  await makeUploader(harbour).run();
+  assert.ok(performance.now() - began > 290); // a first pause of a millisecond stands for one second
+});

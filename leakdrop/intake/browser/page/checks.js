@@ -12,7 +12,7 @@ import { planSealing, seal } from "../envelope/sealing.js";
 
 /** @import { PublicKey } from "../envelope/keys.js" */
 
-const NOTHING = "Nothing was sent, and nothing can be sent here now.";
+const NOTHING = "Nothing can be sent here now.";
 
 /** This page cannot seal. */
 export class UnsealedError extends Error {
@@ -59,14 +59,19 @@ async function sealAndOpen() {
 /**
  * The keys of the page, from fingerprints and base64url.
  *
- * Throws UnsealedError if one is not what its fingerprint says.
+ * Throws UnsealedError if there is none, or if one is not what its fingerprint says.
  *
  * @param {readonly { fingerprint: string, key: string }[]} texts
  * @returns {Promise<PublicKey[]>}
  */
 export async function readKeys(texts) {
   const damaged = "A key on this page is damaged. Reload the page; if that does not help, do not use this site.";
-  if (texts.length < 1 || texts.length > MAX_STANZAS) {
+  if (texts.length === 0) {
+    throw new UnsealedError(
+      "Closed for now: our keys are too old, so this page cannot lock anything for us. Come back in a few days.",
+    );
+  }
+  if (texts.length > MAX_STANZAS) {
     throw new UnsealedError(damaged);
   }
   const keys = [];
@@ -92,14 +97,27 @@ async function parse(key) {
   }
 }
 
+// Where “Skip to the content” leads.
+const SKIP = "#main";
+
 /**
- * The fingerprints that an address names behind `#key=`; null if it names none.
+ * The fingerprints that an address names behind `#key=`; null if it ends in nothing that could be meant as one.
+ *
+ * Throws UnsealedError for anything else: a link that was damaged on its way must not pass for one without keys.
  *
  * @param {string} fragment
  */
 export function readFragment(fragment) {
-  const named = /^#key=(.*)$/s.exec(fragment)?.[1];
-  return named === undefined ? null : named.toLowerCase().split(",");
+  if (["", SKIP].includes(fragment)) {
+    return null;
+  }
+  if (!/^#key=[\da-f]{64}(,[\da-f]{64})*$/i.test(fragment)) {
+    throw new UnsealedError(
+      "The link that you opened is damaged: behind the # should stand key= and a long code. So this page cannot " +
+        "tell whether the key of this site is the right one. Open the link again, all of it, or ask whoever gave it to you.",
+    );
+  }
+  return fragment.slice("#key=".length).toLowerCase().split(",");
 }
 
 /**
@@ -114,7 +132,7 @@ export function checkExpected(keys, expected) {
   if (!keys.every((key) => expected.includes(key.fingerprint))) {
     throw new UnsealedError(
       "The key of this site is not the key in the link that you opened. Somebody may be trying to read what you " +
-        "send. Do not send anything here, and do not reload this page. Tell whoever gave you the link.",
+        "send. Do not send anything here. Tell whoever gave you the link.",
     );
   }
 }

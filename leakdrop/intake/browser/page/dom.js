@@ -34,11 +34,13 @@ export function fillPlace(id) {
  * Run when the page is left. A page that the browser kept is loaded anew: it must not show again what it held.
  *
  * @param {() => void} forget
+ * @param {() => void} [prepare] runs before it is loaded anew
  */
-export function whenLeft(forget) {
+export function whenLeft(forget, prepare = () => {}) {
   window.addEventListener("pagehide", forget);
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) {
+      prepare();
       location.reload();
     }
   });

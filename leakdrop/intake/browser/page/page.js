@@ -12,6 +12,7 @@ import { planSealing } from "../envelope/sealing.js";
 import { readCarried } from "./carries.js";
 import { UnsealedError, checkBrowser, checkExpected, readFragment, readKeys } from "./checks.js";
 import { find, whenLeft } from "./dom.js";
+import { explainEnd, sayRemains } from "./ends.js";
 import { Estimate, saySize, sayTime } from "./estimate.js";
 import { RefusedError, StoppedError, Tus, ask } from "./tus.js";
 import { Uploader } from "./uploader.js";
@@ -19,11 +20,22 @@ import { View } from "./view.js";
 import { WatchedFile } from "./watched.js";
 import { encodeWords } from "./words.js";
 
+/** @import { Bytes } from "../envelope/header.js" */
 /** @import { PublicKey } from "../envelope/keys.js" */
-/** @import { Receipt } from "../envelope/receipt.js" */
-/** @import { Progress } from "./uploader.js" */
+/** @import { ReplyTo } from "../envelope/index.js" */
+/** @import { Progress, Remains } from "./uploader.js" */
 /** @import { Chosen } from "./view.js" */
 
+const WAITING = {
+  lost: "Waiting for Tor: the connection was lost. It goes on by itself.",
+  full:
+    "The site has no room at this moment. It is tried again by itself, every five to fifteen minutes; you can " +
+    "also stop, and come back tomorrow.",
+  busy: "Many people are sending at this moment. It goes on by itself when it is your turn.",
+  often:
+    "The site takes only so much from one connection in an hour, and yours has asked often. Keep this page open: " +
+    "it goes on by itself, within an hour.",
+};
 // A screen reader hears of the progress at every step of so many per cent.
 const STEP = 10;
 
@@ -36,8 +48,10 @@ class Page {
     this.view = view;
     /** @type {PublicKey[]} none before the checks are done */
     this.keys = [];
-    /** @type {Receipt | null} of the words that this page shows; none before the checks are done */
-    this.receipt = null;
+    /** @type {ReplyTo | null} of the words that this page shows; none before the checks are done */
+    this.replyTo = null;
+    /** @type {string[] | null} the fingerprints of the link; it has left the address bar */
+    this.expected = null;
     this.largest = Number(site.largest);
     this.tus = new Tus(site.uploads ?? "", ask);
     this.estimate = new Estimate();
@@ -58,7 +72,7 @@ class Page {
     view.message.addEventListener("change", () => this.summarise());
     view.send.addEventListener("click", () => this.send());
     view.pause.addEventListener("click", () => this.pauseOrGoOn());
-    view.cancel.addEventListener("click", () => this.uploader?.cancel());
+    view.cancel.addEventListener("click", () => this.cancel());
     this.acceptDrops();
   }
 
@@ -66,11 +80,11 @@ class Page {
    * The checks are done.
    *
    * @param {PublicKey[]} keys to seal to
-   * @param {Receipt} receipt to send under
+   * @param {ReplyTo} replyTo to send under
    */
-  start(keys, receipt) {
+  start(keys, replyTo) {
     this.keys = keys;
-    this.receipt = receipt;
+    this.replyTo = replyTo;
     this.view.send.disabled = false;
     this.summarise();
   }
@@ -131,9 +145,9 @@ class Page {
    * The submission as it stands. Throws SubmissionError.
    *
    * @param {readonly WatchedFile[]} watched
-   * @param {Receipt | null} [receipt]
+   * @param {ReplyTo | null} [replyTo]
    */
-  plan(watched, receipt = this.receipt) {
+  plan(watched, replyTo = this.replyTo) {
     const files = watched.map((source) => ({
       name: cleanName(source.file.name),
       type: cleanText(source.file.type),
@@ -143,7 +157,7 @@ class Page {
       sealed: "browser",
       kind: cleanText(this.view.kind.value),
       message: cleanMessage(this.view.message.value),
-      replyTo: receipt?.replyTo,
+      replyTo: replyTo ?? undefined,
     };
     // A WatchedFile has what sealing uses of a Blob.
     const plan = planSealing(this.keys, submission, /** @type {any} */ (files));
@@ -177,13 +191,13 @@ class Page {
     this.view.showProblem(error.message);
   }
 
-  /** The receipt to send under; null if words from before were begun, and are not one. */
-  async chooseReceipt() {
+  /** What to send under; null if words from before were begun, and are not a receipt. */
+  async chooseReplyTo() {
     if (this.view.earlier.isEmpty) {
-      return this.receipt;
+      return this.replyTo;
     }
     const entropy = this.view.earlier.read();
-    return entropy && deriveReceipt(entropy);
+    return entropy && deriveReplyTo(entropy);
   }
 
   async send() {
@@ -196,8 +210,8 @@ class Page {
       view.showProblem("Write a message or choose a file first. Nothing was sent.");
       return;
     }
-    const receipt = await this.chooseReceipt();
-    if (!receipt) {
+    const replyTo = await this.chooseReplyTo();
+    if (!replyTo) {
       view.showProblem("Correct your twelve words from before, or empty that field. Nothing was sent.");
       return;
     }
@@ -207,7 +221,7 @@ class Page {
     const watched = this.chosen.map(({ file }) => new WatchedFile(file));
     let plan;
     try {
-      plan = this.plan(watched, receipt);
+      plan = this.plan(watched, replyTo);
     } catch (error) {
       this.tellProblem(error);
       return;
@@ -217,49 +231,73 @@ class Page {
         await file.check();
       }
     };
-    this.uploader = new Uploader(
+    const uploader = new Uploader(
       this.tus,
       plan,
       checkSources,
       (progress) => this.show(progress, plan.length),
       (bytes, seconds) => this.estimate.add(bytes, seconds),
     );
+    this.uploader = uploader;
     window.addEventListener("beforeunload", warn);
     view.showWork(true);
     view.showProgress(0, "");
     view.setState("sealing", "Locking what you send, on this device.");
     try {
-      await this.uploader.run();
+      await uploader.run();
       this.finish();
     } catch (error) {
       window.removeEventListener("beforeunload", warn);
-      this.stop(error);
+      this.stop(error, uploader.remains);
+    } finally {
+      watched.forEach((file) => file.forget());
+    }
+  }
+
+  /** Stop sending; what became of it is told when the site has said it. */
+  cancel() {
+    if (this.uploader) {
+      this.uploader.cancel();
+      this.view.showStopping();
     }
   }
 
   finish() {
-    this.isClosed = true;
     this.uploader = null;
+    if (this.isClosed) {
+      // It was closed while the last bytes were on their way.
+      window.removeEventListener("beforeunload", warn);
+      this.view.setState("failed", `${this.view.status.textContent} What you had sent before has arrived.`);
+      return;
+    }
+    this.isClosed = true;
+    this.replyTo = null;
     this.chosen = [];
     // Whoever leaves before the words are copied loses them.
     this.view.showDone(() => window.removeEventListener("beforeunload", warn));
     this.view.setState("done", "Everything has arrived.");
   }
 
-  /** Back to the form, with what is in it. @param {unknown} error */
-  stop(error) {
+  /**
+   * Back to the form, with what is in it.
+   *
+   * @param {unknown} error
+   * @param {Remains} remains
+   */
+  stop(error, remains) {
+    const hasNewWords = this.view.earlier.isEmpty;
     this.uploader = null;
     if (this.isClosed) {
+      this.view.setState("failed", `${this.view.status.textContent} ${sayRemains(remains)}`);
       return;
     }
     this.view.showWork(false);
     this.showFiles();
     this.summarise();
-    if (error instanceof StoppedError) {
-      this.view.setState("idle", "You stopped it. What had been sent was thrown away.");
-    } else {
-      this.view.setState("failed", explain(error));
-    }
+    this.view.setState(
+      error instanceof StoppedError ? "idle" : "failed",
+      explainEnd(error, { remains, hasNewWords, hasLink: this.expected !== null }),
+    );
     this.view.send.focus();
     if (!isExpected(error)) {
       throw error;
@@ -278,8 +316,8 @@ class Page {
    * @param {Progress} progress
    * @param {number} length
    */
-  show({ state, acknowledged, sent, full, busy }, length) {
-    if (this.isClosed) {
+  show({ state, acknowledged, sent, why }, length) {
+    if (this.isClosed || this.uploader?.cancelled) {
       return;
     }
     const percent = Math.floor((100 * sent) / length);
@@ -289,11 +327,7 @@ class Page {
     const sentences = {
       sealing: "Locking what you send, on this device.",
       sending: step > 0 ? `Sending. ${step} per cent has arrived.` : "Sending.",
-      waiting: full
-        ? "The site has no room at this moment. It is tried again by itself; you can also come back tomorrow."
-        : busy
-          ? "Many people are sending at this moment. It goes on by itself when it is your turn."
-          : "Waiting for Tor: the connection was lost. It goes on by itself.",
+      waiting: WAITING[why],
       paused: "Paused. What has arrived stays there for two days, as long as this page is open.",
     };
     this.view.setState(state, sentences[state]);
@@ -302,15 +336,60 @@ class Page {
   /** Nothing can be sent any more. @param {UnsealedError} error */
   close(error) {
     this.isClosed = true;
+    this.replyTo = null;
     this.uploader?.cancel();
     this.chosen = [];
     this.view.close();
-    this.view.setState("failed", error.message);
+    this.view.setState("failed", this.uploader ? error.message : `${error.message} Nothing was sent.`);
   }
 
+  /** The page is left. */
   forget() {
+    this.isClosed = true;
+    this.uploader?.cancel();
+    this.uploader = null;
+    this.replyTo = null;
     this.chosen = [];
     this.view.forget();
+  }
+
+  /**
+   * Compare the keys with those that the address names, if it names any. The address keeps them until they have
+   * been found right: whatever makes the page load anew before, it is then checked, or closed, again.
+   *
+   * Throws UnsealedError.
+   *
+   * @param {readonly PublicKey[]} keys
+   */
+  checkAddress(keys) {
+    const expected = readFragment(location.hash);
+    if (!expected) {
+      return;
+    }
+    checkExpected(keys, expected);
+    this.expected = expected;
+    // The link tells where it came from: it must not stay in the address bar.
+    history.replaceState(null, "", location.pathname);
+    this.view.showKeyChecked();
+  }
+
+  /** The page is about to be loaded anew, and must be compared again. */
+  restoreAddress() {
+    if (this.expected) {
+      history.replaceState(null, "", `${location.pathname}#key=${this.expected.join(",")}`);
+    }
+  }
+
+  /** Another link to this page was opened in its place. */
+  checkAgain() {
+    if (this.isClosed) {
+      return; // nothing more leaves this page, and when it is loaded anew the link is compared
+    }
+    try {
+      this.checkAddress(this.keys);
+    } catch (error) {
+      this.close(/** @type {UnsealedError} */ (error));
+    }
   }
 }
 
@@ -324,27 +403,20 @@ function isExpected(error) {
   return error instanceof StoppedError || error instanceof FileChangedError || error instanceof RefusedError;
 }
 
-/** @param {unknown} error */
-function explain(error) {
-  const nothing = "Nothing of it was kept.";
-  if (error instanceof FileChangedError) {
-    return `The file “${error.file}” has changed, or was moved or removed, while it was being sent. ${nothing} Remove it from the list, choose it again and send again.`;
+/**
+ * What an envelope says of a receipt. The token and the key that opens replies are not kept on this page.
+ *
+ * @param {Bytes} entropy is emptied
+ */
+async function deriveReplyTo(entropy) {
+  const { replyTo, token, keyPair } = await deriveReceipt(entropy);
+  for (const secret of [entropy, token, keyPair.x25519, keyPair.mlkem]) {
+    secret.fill(0);
   }
-  if (error instanceof RefusedError && error.status === 413) {
-    return `This is more than this site can take at once. ${nothing} Send the files in parts.`;
-  }
-  if (error instanceof RefusedError) {
-    return `The site did not take it. ${nothing} Copy your message, reload this page and send again: the site’s key may have changed since you opened it.`;
-  }
-  return `Something went wrong on this page, and not by your doing. ${nothing} Copy your message, reload this page and send again.`;
+  return replyTo;
 }
 
 async function main() {
-  const expected = readFragment(location.hash);
-  if (expected) {
-    // The link tells where it came from: it must not stay in the address bar.
-    history.replaceState(null, "", location.pathname);
-  }
   const template = /** @type {HTMLTemplateElement} */ (find("keys"));
   const texts = [...template.content.querySelectorAll("p")].map((line) => ({
     fingerprint: line.dataset.fingerprint ?? "",
@@ -353,38 +425,21 @@ async function main() {
   const entropy = crypto.getRandomValues(new Uint8Array(ENTROPY));
   const page = new Page(new View(encodeWords(entropy)), template.dataset);
   page.listen();
-  whenLeft(() => page.forget());
+  whenLeft(
+    () => page.forget(),
+    () => page.restoreAddress(),
+  );
   try {
     await checkBrowser();
-    page.start(await readKeys(texts), await deriveReceipt(entropy));
+    const keys = await readKeys(texts);
+    const replyTo = await deriveReplyTo(entropy);
+    page.checkAddress(keys);
+    page.start(keys, replyTo);
   } catch (error) {
     page.close(error instanceof UnsealedError ? error : new UnsealedError("This page does not work here."));
     throw error;
-  } finally {
-    entropy.fill(0);
   }
-  checkFragment(page, expected);
-  window.addEventListener("hashchange", () => checkFragment(page, readFragment(location.hash)));
-}
-
-/**
- * Close the page if a key that it would seal to is not among those of the link.
- *
- * @param {Page} page
- * @param {string[] | null} expected
- */
-function checkFragment(page, expected) {
-  if (!expected) {
-    return;
-  }
-  history.replaceState(null, "", location.pathname);
-  try {
-    checkExpected(page.keys, expected);
-  } catch (error) {
-    page.close(/** @type {UnsealedError} */ (error));
-    return;
-  }
-  page.view.showKeyChecked();
+  window.addEventListener("hashchange", () => page.checkAgain());
 }
 
 main();

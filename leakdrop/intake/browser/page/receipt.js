@@ -24,6 +24,7 @@ export class ReceiptCard {
     this.words = words;
     /** Which words are asked for. @type {number[]} */
     this.asked = [];
+    this.hasArrived = false;
     /** @type {() => void} */
     this.whenSettled = () => {};
     find("copied").addEventListener("click", () => this.ask());
@@ -70,6 +71,8 @@ export class ReceiptCard {
 
   /** It has arrived: once it is settled what becomes of the words, they are forgotten. @param {() => void} whenSettled */
   arrive(whenSettled) {
+    this.hasArrived = true;
+    this.showTruth();
     this.whenSettled = () => {
       this.forget();
       whenSettled();
@@ -94,11 +97,19 @@ export class ReceiptCard {
     for (const part of /** @type {NodeListOf<HTMLElement>} */ (this.card.querySelectorAll("[data-when]"))) {
       part.hidden = part.dataset.when !== state;
     }
+    this.showTruth();
     // While two of them are asked for, the words are nowhere in the document.
     find("words").replaceChildren(...(state === "words" ? this.words.map((word) => make("li", word)) : []));
     find("wrong-answer").textContent = "";
     for (const field of this.fields) {
       field.value = "";
+    }
+  }
+
+  /** Before all has arrived the words open nothing, and are not forgotten yet. */
+  showTruth() {
+    for (const part of /** @type {NodeListOf<HTMLElement>} */ (this.card.querySelectorAll("[data-arrived]"))) {
+      part.hidden = part.dataset.arrived !== String(this.hasArrived);
     }
   }
 

@@ -8,16 +8,25 @@
 const TUS = { "Tus-Resumable": "1.0.0" };
 const MEDIA_TYPE = "application/offset+octet-stream";
 
-/** It did not work this time, and may another time: the site has no room, too much to do, or is silent. */
+/**
+ * Why something has to wait: the connection is lost, the site has no room or too much to do, or this source's
+ * circuit has asked too often.
+ *
+ * @typedef {"lost" | "full" | "busy" | "often"} Why
+ */
+
+/** It did not work this time, and may another time. `silent`: the patience was over. */
 export class NotNowError extends Error {
-  /** @param {{ full?: boolean, busy?: boolean, silent?: boolean }} [why] */
-  constructor({ full = false, busy = false, silent = false } = {}) {
+  /** @param {Why} [why] */
+  constructor(why = "lost", silent = false) {
     super("not now");
-    this.full = full;
-    this.busy = busy;
+    this.why = why;
     this.silent = silent;
   }
 }
+
+/** @type {Record<number, Why>} */
+const WHY = { 429: "often", 503: "busy", 507: "full" };
 
 /** The site does not know this upload, or no longer. */
 export class UnknownUploadError extends Error {}
@@ -127,9 +136,9 @@ function check(answer) {
   if (status === 404 || status === 410) {
     throw new UnknownUploadError();
   }
-  // 409: another request got in between, and the offset has to be asked for.
+  // 409: the site has other bytes than was thought here, and the offset has to be asked for.
   if (status >= 500 || status < 200 || [408, 409, 423, 425, 429].includes(status)) {
-    throw new NotNowError({ full: status === 507, busy: status === 429 || status === 503 });
+    throw new NotNowError(WHY[status]);
   }
   throw new RefusedError(status);
 }
@@ -156,7 +165,7 @@ export function ask({ method, path, headers, body, signal, patience, sent = () =
     const hear = () => {
       clearTimeout(silence);
       silence = setTimeout(() => {
-        finish(() => reject(new NotNowError({ silent: true })));
+        finish(() => reject(new NotNowError("lost", true)));
         request.abort();
       }, patience * 1000);
     };

@@ -4,29 +4,44 @@
  * One part after another is sealed, sent, and kept until the site has acknowledged its last byte. After a
  * break the site is asked for its offset, and the rest of the same bytes is sent. If that offset lies outside
  * of the part that is held, the upload is thrown away and a new envelope begun, under a new file key.
+ *
+ * Whether an upload that ends could be thrown away is asked, and never taken for granted: what has arrived whole
+ * is kept by the site whatever is wished here afterwards.
  */
 
 import { seal } from "../envelope/sealing.js";
 import { PartSize, takePart } from "./parts.js";
-import { NotNowError, StoppedError, UnknownUploadError } from "./tus.js";
+import { NotNowError, RefusedError, StoppedError, UnknownUploadError } from "./tus.js";
 
 /** @import { SealingPlan } from "../envelope/sealing.js" */
 /** @import { Part } from "./parts.js" */
-/** @import { Tus } from "./tus.js" */
+/** @import { Tus, Why } from "./tus.js" */
 
 /** @typedef {"sealing" | "sending" | "waiting" | "paused"} State */
 
 /**
- * What is heard of an upload: what it does, how many bytes the site has, and how many have left so far.
- * `full` says that the site has no room for now, `busy` that it has too much to do.
+ * What is heard of an upload: what it does, how many bytes the site has, how many have left so far, and why it
+ * waits, if it does.
  *
- * @typedef {{ state: State, acknowledged: number, sent: number, full: boolean, busy: boolean }} Progress
+ * @typedef {{ state: State, acknowledged: number, sent: number, why: Why }} Progress
+ */
+
+/**
+ * What the site has of an upload that was given up: nothing; a part, because the site could not be told; or
+ * all of it, perhaps, because the last part had left and the site could not be asked.
+ *
+ * @typedef {"nothing" | "part" | "unknown"} Remains
  */
 
 const FIRST_PAUSE = 1;
 const LONGEST_PAUSE = 60;
 const PATIENCE = 60;
 const LONGEST_PATIENCE = 600;
+// Room comes back when the reviewers have fetched something, and each try counts for the limits of the circuit.
+const PAUSE_WHEN_FULL = 600;
+// Whoever stops waits for the end: so often the site is asked to forget, so long for each answer.
+const TRIES_TO_END = 2;
+const PATIENCE_AT_END = 30;
 
 /** The site has not the bytes that it should have, or more: a new envelope has to be made. */
 class StartOverError extends Error {}
@@ -49,9 +64,13 @@ export class Uploader {
     this.firstPause = firstPause;
     this.size = new PartSize();
     /** @type {Progress} */
-    this.progress = { state: "sealing", acknowledged: 0, sent: 0, full: false, busy: false };
+    this.progress = { state: "sealing", acknowledged: 0, sent: 0, why: "lost" };
     /** @type {string | null} */
     this.upload = null;
+    /** The last part of this envelope. @type {"unsent" | "open" | "refused"} */
+    this.last = "unsent";
+    /** @type {Remains} of all that was given up so far */
+    this.remains = "nothing";
     this.failures = 0; // since the last byte that was acknowledged
     this.patience = PATIENCE;
     this.stopping = new AbortController(); // of what is under way
@@ -61,10 +80,10 @@ export class Uploader {
   }
 
   /**
-   * Until all has arrived.
+   * Until all has arrived, which may also be after `cancel`.
    *
    * Throws StoppedError after `cancel`, RefusedError, FileChangedError, or what else breaks sealing; then the
-   * site was asked to throw away what it has.
+   * site was asked to throw away what it has, and `remains` says what is known of that.
    */
   async run() {
     try {
@@ -72,8 +91,9 @@ export class Uploader {
         this.report({ state: "sealing", acknowledged: 0, sent: 0 });
       }
     } catch (error) {
-      await this.throwAway();
-      throw error;
+      if (!(await this.throwAway())) {
+        throw error;
+      }
     }
   }
 
@@ -101,6 +121,7 @@ export class Uploader {
   /** One envelope; whether it has arrived, or another one has to be made. */
   async sendEnvelope() {
     const sealed = seal(this.plan);
+    this.last = "unsent";
     try {
       this.upload = await this.keepTrying((limits) => this.tus.create(this.plan.length, limits));
       let part = await takePart(sealed, 0, this.size.chunks);
@@ -120,7 +141,9 @@ export class Uploader {
       if (!(error instanceof StartOverError || error instanceof UnknownUploadError)) {
         throw error;
       }
-      await this.throwAway();
+      if (await this.throwAway()) {
+        return true;
+      }
       await this.rest();
       return false;
     } finally {
@@ -145,6 +168,7 @@ export class Uploader {
         if (offset === part.end) {
           return offset;
         }
+        this.last = part.end === this.plan.length ? "open" : "unsent";
         isKnown = false; // until it is answered
         const reached = await this.append(part, offset, limits);
         isKnown = true;
@@ -159,11 +183,17 @@ export class Uploader {
    * @param {{ signal: AbortSignal, patience: number }} limits
    */
   async append(part, offset, limits) {
-    this.report({ state: "sending", acknowledged: offset, sent: offset, full: false, busy: false });
+    this.report({ state: "sending", acknowledged: offset, sent: offset, why: "lost" });
     const began = performance.now();
-    const reached = await this.tus.append(this.path, offset, part.from(offset), {
+    const sending = this.tus.append(this.path, offset, part.from(offset), {
       ...limits,
       sent: (bytes) => this.report({ sent: Math.min(offset + bytes, part.end) }),
+    });
+    const reached = await sending.catch((error) => {
+      if (error instanceof RefusedError) {
+        this.last = "refused"; // so it has not arrived
+      }
+      throw error;
     });
     this.acknowledge(reached, part);
     const seconds = Math.max((performance.now() - began) / 1000, 0.02);
@@ -205,11 +235,11 @@ export class Uploader {
       } catch (error) {
         if (error instanceof NotNowError) {
           // A site that says “not now” has not broken anything.
-          if (!error.full && !error.busy) {
+          if (error.why === "lost") {
             this.size.broke();
           }
           this.patience = Math.min(error.silent ? 2 * this.patience : this.patience, LONGEST_PATIENCE);
-          await this.rest(error);
+          await this.rest(error.why);
         } else if (!(error instanceof StoppedError) || this.cancelled) {
           throw error;
         }
@@ -217,14 +247,17 @@ export class Uploader {
     }
   }
 
-  /** A pause after a failure, longer each time. @param {{ full?: boolean, busy?: boolean }} [why] */
-  async rest({ full = false, busy = false } = {}) {
-    const longest = Math.min(this.firstPause * 2 ** this.failures, LONGEST_PAUSE);
+  /** A pause after a failure, longer each time. @param {Why} [why] */
+  async rest(why = "lost") {
+    // Many sources that lost one server at once must not come back at once.
+    const pause =
+      why === "full"
+        ? this.firstPause * PAUSE_WHEN_FULL * (0.5 + chance())
+        : Math.min(this.firstPause * 2 ** this.failures, LONGEST_PAUSE) * (0.5 + 0.5 * chance());
     this.failures += 1;
     if (!this.pausing) {
-      this.report({ state: "waiting", full, busy });
-      // Many sources that lost one server at once must not come back at once.
-      await sleep(longest * (0.5 + 0.5 * chance()), this.stopping.signal);
+      this.report({ state: "waiting", why });
+      await sleep(pause, this.stopping.signal);
     }
   }
 
@@ -241,21 +274,42 @@ export class Uploader {
     }
   }
 
-  /** Ask the site to forget what it has; if it cannot be reached, it forgets by itself after two days. */
+  /**
+   * Ask the site to forget what it has; whether all of it had arrived before. If the site cannot be reached, it
+   * forgets a part by itself, within three days.
+   */
   async throwAway() {
     const { upload } = this;
     this.upload = null;
-    if (!upload) {
-      return;
+    const left = upload ? await this.end(upload) : "nothing";
+    if (left !== "nothing" && left !== "all" && this.remains !== "unknown") {
+      this.remains = left;
     }
-    try {
-      await this.tus.end(upload, { signal: new AbortController().signal, patience: PATIENCE });
-    } catch (error) {
-      // What has to be told is why it ended, and not that the site could not be told.
-      if (!(error instanceof NotNowError || error instanceof UnknownUploadError)) {
-        throw error;
+    return left === "all";
+  }
+
+  /**
+   * @param {string} upload
+   * @returns {Promise<Remains | "all">}
+   */
+  async end(upload) {
+    const limits = { signal: new AbortController().signal, patience: PATIENCE_AT_END };
+    let offset;
+    for (let tries = 0; tries < TRIES_TO_END; tries += 1) {
+      await sleep(tries * this.firstPause, limits.signal);
+      const ended = await answerOf(this.tus.end(upload, limits));
+      if (!(ended instanceof Error)) {
+        return "nothing";
+      }
+      offset = await answerOf(this.tus.offset(upload, limits));
+      if (offset === this.plan.length && this.last !== "unsent") {
+        return "all";
+      }
+      if (offset instanceof UnknownUploadError && this.last !== "open") {
+        return "nothing";
       }
     }
+    return this.last === "open" && offset instanceof Error ? "unknown" : "part";
   }
 
   get path() {
@@ -270,6 +324,24 @@ export class Uploader {
     const state = this.pausing ? "paused" : change.state;
     this.progress = { ...this.progress, ...change, ...(state && { state }) };
     this.tell(this.progress);
+  }
+}
+
+/**
+ * What the site answers, or the error that stands for an answer or for none.
+ *
+ * @template T
+ * @param {Promise<T>} asked
+ * @returns {Promise<T | NotNowError | RefusedError | UnknownUploadError>}
+ */
+async function answerOf(asked) {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof NotNowError || error instanceof RefusedError || error instanceof UnknownUploadError) {
+      return error;
+    }
+    throw error;
   }
 }
 

@@ -32,8 +32,8 @@ export class View {
     this.drop = find("drop");
     this.send = /** @type {HTMLButtonElement} */ (find("send"));
     this.progress = /** @type {HTMLProgressElement} */ (find("progress"));
-    this.pause = find("pause");
-    this.cancel = find("cancel");
+    this.pause = /** @type {HTMLButtonElement} */ (find("pause"));
+    this.cancel = /** @type {HTMLButtonElement} */ (find("cancel"));
     this.status = find("status");
     this.work = find("work");
     this.after = find("after");
@@ -85,8 +85,19 @@ export class View {
       : "";
   }
 
+  /** The page was opened with a list of keys, and has compared them. */
   showKeyChecked() {
-    find("key-checked").hidden = false;
+    for (const id of ["key-checked", "link-again"]) {
+      find(id).hidden = false;
+    }
+  }
+
+  /** It is being stopped, which cannot be stopped. */
+  showStopping() {
+    for (const button of [this.pause, this.cancel]) {
+      button.disabled = true;
+    }
+    this.setState("waiting", "Stopping: the site is asked to throw away what it has. Over Tor that can take two minutes.");
   }
 
   /** What was added or removed, or could not be. @param {string} sentence */
@@ -126,6 +137,7 @@ export class View {
     find("intro").hidden = working;
     this.work.hidden = !working;
     if (working) {
+      this.pause.disabled = this.cancel.disabled = false;
       this.receipt.begin(!this.earlier.isEmpty);
       find("work-title").focus();
     } else {
@@ -144,6 +156,7 @@ export class View {
     this.work.remove();
     find("intro").hidden = true;
     this.after.hidden = false;
+    find("ways-on").remove(); // who has sent in this visit must not ask in it
     if (!this.receipt.card.contains(document.activeElement)) {
       find("after-title").focus(); // never away from a word that is being typed
     }

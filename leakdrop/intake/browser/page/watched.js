@@ -48,6 +48,14 @@ export class WatchedFile {
     return read;
   }
 
+  /** Nothing of the file stays here. */
+  forget() {
+    for (const sample of this.samples.values()) {
+      sample.fill(0);
+    }
+    this.samples.clear();
+  }
+
   /** Throws FileChangedError if the file is no longer what was read. */
   async check() {
     for (const [start, sample] of this.samples) {
