@@ -22,7 +22,7 @@ ADDED_BY_OTHERS = frozenset(
 _HOST = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?", re.ASCII)
 _ONION = re.compile(r"([a-z0-9-]+\.)*[a-z2-7]{56}\.onion", re.ASCII)
 # A name that leads from this machine to itself, and nowhere else.
-_LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]", re.ASCII)
+_LOOPBACK = re.compile(r"localhost|0\.0\.0\.0|127(\.[0-9]{1,3}){3}|\[::1\]", re.ASCII)
 
 
 def came_by_another_server(environ: Mapping[str, object]) -> bool:
