@@ -20,7 +20,7 @@ from leakdrop.envelope.receipt import MAX_ANSWER, answer_length
 from leakdrop.store.drops import iso_week, this_week
 from leakdrop.store.models import ReplyRow
 from leakdrop.store.objects import Objects
-from leakdrop.store.replies import Reply, check_room
+from leakdrop.store.replies import MAX_REPLIES, Reply, check_room
 from leakdrop.store.rows import Rows
 
 _KEY = re.compile(r"replies/([0-9a-f]{64})\.([0-9a-f]{64})")
@@ -68,6 +68,7 @@ class SharedReplies:
         waiting = [rows[sha256] for sha256 in there & rows.keys() if rows[sha256].week >= self._oldest(today)]
         waiting.sort(key=lambda reply: reply.sha256)
         waiting.sort(key=lambda reply: reply.week, reverse=True)
+        del waiting[MAX_REPLIES:]
         while answer_length(reply.size for reply in waiting) > MAX_ANSWER:
             waiting.pop()
         keys = [_key(mailbox.hex(), reply.sha256) for reply in waiting]
