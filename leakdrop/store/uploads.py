@@ -10,7 +10,7 @@ A newer request takes an upload over from an older one, which may hang in a dead
 more than the write that the older one is in, and what that one had written is kept and counted.
 
 The rows of unfinished uploads lie as they came until the next drop, which lays all anew: before it there is
-no drop that their order could tell of. To lay them anew for each request would let anybody keep the disk busy.
+no drop that their order could tell of. To do so for each request would let anybody keep the disk busy.
 """
 
 import datetime
