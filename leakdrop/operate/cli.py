@@ -19,7 +19,7 @@ from leakdrop.operate.init import ORGANISATION, Wishes, make_site, next_steps, r
 from leakdrop.operate.status import read_status
 from leakdrop.operate.upkeep import purge, say_taken, settle_drops, take_acknowledgement
 from leakdrop.store.layout import Layout, as_owner, lock_import
-from leakdrop.store.places import open_drops
+from leakdrop.store.places import DropPlace, open_drops
 from leakdrop.terminal import (
     CommandParser,
     Progress,
@@ -205,6 +205,12 @@ def today() -> datetime.date:
     return datetime.datetime.now(datetime.UTC).date()
 
 
+def open_site(config: Config) -> DropPlace:
+    """The drops; what is missing in the data folder is made as its owner."""
+    with as_owner(config.data_dir):
+        return open_drops(config)
+
+
 def run_init(given: argparse.Namespace) -> None:
     organisation, keys, sealing = given.organisation, given.keys, not given.only_sealed
     if not given.yes:
@@ -282,7 +288,7 @@ def run_check(given: argparse.Namespace) -> int:
 
 def run_status(given: argparse.Namespace) -> None:
     config = load_config(given.config)
-    with open_drops(config) as drops:
+    with open_site(config) as drops:
         status = read_status(config, drops, drops.replies(config.reply_weeks), today())
     if given.json:
         say(encode_json(asdict(status)))
@@ -323,7 +329,7 @@ def run_digest(given: argparse.Namespace) -> None:
         say(make_digest(config, today()).removesuffix("\n"))
         return
     recipients = read_recipients(given.recipients)
-    with open_drops(config) as drops:
+    with open_site(config) as drops:
         envelope = seal_digest(config, drops.all(), today(), recipients)
     if given.output:
         given.output.write_bytes(envelope)
@@ -333,7 +339,7 @@ def run_digest(given: argparse.Namespace) -> None:
 
 def run_export(given: argparse.Namespace) -> None:
     config = load_config(given.config)
-    with open_drops(config) as drops:
+    with open_site(config) as drops:
         done = export(drops, given.dest, lambda total: Progress(total, "Copying"), verify=given.verify)
     if given.json:
         say(encode_json(asdict(done)))
@@ -370,9 +376,7 @@ def run_import(given: argparse.Namespace) -> int:
 
 def take_replies(config: Config, source: Path) -> Import:
     """Read the stick as whoever calls, and write as the data folder's owner."""
-    with as_owner(config.data_dir):
-        drops = open_drops(config)
-    with drops:
+    with open_site(config) as drops:
         replies = drops.replies(config.reply_weeks)
 
         def keep(mailbox: bytes, envelope: bytes) -> bool:
