@@ -43,6 +43,7 @@ class Config:
     threads: int = 320
     submissions_at_once: int = 256
     silence_seconds: int = 120
+    slow_seconds: int = 60
     onion_address: str = ""
     socket_group: str = ""  # who may connect to the unix socket, beside this user
     requests_per_circuit: str = "1200 per minute"
@@ -77,6 +78,7 @@ _BOUNDS = {
     "threads": (2, 1024),
     "submissions_at_once": (1, 1023),
     "silence_seconds": (1, 3600),
+    "slow_seconds": (1, 3600),
     "reply_weeks": (1, 520),
     "at_once_per_circuit": (1, 1023),
     "keep_acknowledged_weeks": (0, 520),

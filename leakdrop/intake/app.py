@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from leakdrop.config import Config
 from leakdrop.errors import StoreError
-from leakdrop.intake.limits import Slots, make_limiter, refusal_of
+from leakdrop.intake.limits import ANSWERS_PER_CIRCUIT, Slots, limit, refusal_of
 from leakdrop.intake.noscript import Desk
 from leakdrop.intake.pages import Pages
 from leakdrop.intake.privacy import keep_little
@@ -32,7 +32,7 @@ log = logging.getLogger("leakdrop")
 def create_app(config: Config, keyring: Keyring, drops: DropPlace) -> "WSGIApplication":
     """The site. A template that is wrong stops it here, not a visitor later."""
     app = Flask("leakdrop", static_folder=None)
-    make_limiter(app, config)
+    limit(app, config)
     pages = Pages(config, keyring)
     pages.find("/", today())
     uploads = drops.uploads(config.unfinished_bytes)
@@ -43,12 +43,12 @@ def create_app(config: Config, keyring: Keyring, drops: DropPlace) -> "WSGIAppli
         keyring,
         pages,
         config.onion_address,
-        Slots(config.submissions_at_once, config.at_once_per_circuit),
+        Slots(config.submissions_at_once, config.at_once_per_circuit, slow_seconds=config.slow_seconds),
         Desk(drops, keyring.key_ids, config.largest_plaintext_bytes, config.no_script_sealing),
         Dock(uploads, keyring.key_ids, config.largest_plaintext_bytes),
         Hatch(
             replies,
-            Slots(config.answers_at_once, config.at_once_per_circuit, Refusal.ASKED_OFTEN),
+            Slots(config.answers_at_once, ANSWERS_PER_CIRCUIT, Refusal.ASKED_OFTEN),
             config.no_script_replies,
         ),
     )

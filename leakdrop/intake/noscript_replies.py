@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from leakdrop.envelope.index import FileEntry, encode_base64url
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.envelope.receipt import Receipt, derive_receipt
-from leakdrop.errors import EnvelopeError, ReceiptError
+from leakdrop.errors import EnvelopeError, Kind, ReceiptError
 from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.intake.replies import Hatch
 from leakdrop.intake.words import decode_words
@@ -55,7 +55,12 @@ def open_replies(hatch: Hatch, fields: Mapping[str, str], today: datetime.date) 
 
 def _open(sha256: str, file: ReplyFile, receipt: Receipt) -> OpenedReply:
     try:
-        index = open_envelope(file, [receipt.key_pair]).index
+        envelope = open_envelope(file, [receipt.key_pair])
+        index = envelope.index
+        # A submission of the source's own, played back to them, is no reply.
+        if len(envelope.header.stanzas) != 1 or index.sealed != "review" or index.reply_to:
+            raise EnvelopeError(Kind.NOT_FOR_THIS_KEY)
+        envelope.check()
     except EnvelopeError:
         return OpenedReply(sha256, is_open=False)
     return OpenedReply(sha256, index.message, index.files)

@@ -39,6 +39,8 @@ STATIC = {"style.css": CSS, "app.js": SCRIPT, "replies.js": SCRIPT}
 # What differs from one visitor to another has lengths that are multiples of this.
 PADDED = 65_536
 JSON = "application/json"
+# In the name of the page that refuses a question for replies.
+QUESTION = "_TO_A_QUESTION"
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -118,7 +120,7 @@ class Pages:
         self._lock = threading.Lock()
         self._keys: tuple[PublicKeyFile, ...] | None = None
         self._pages: dict[str, Page] = {}
-        self._refusals: dict[Refusal, Page] = {}
+        self._refusals: dict[str, Page] = {}
 
     def find(self, path: str, today: datetime.date) -> Page | None:
         """The page at a path, as it is on this day (UTC)."""
@@ -128,8 +130,7 @@ class Pages:
     def all(self, today: datetime.date) -> dict[str, Page]:
         """All that a manifest vouches for on this day: by path, or by the name of an answer that has none."""
         keys = self._keyring.usable(today)
-        refusals = {refusal.name: page for refusal, page in self._render_refusals().items()}
-        return self._render(keys) | refusals
+        return self._render(keys) | self._render_refusals()
 
     def deleted(self, today: datetime.date) -> Page:
         self._bring_up_to(today)
@@ -144,9 +145,10 @@ class Pages:
         status = 400 if opened.problem else 200
         return self._padded("replies_opened.html", status, opened=opened, human_size=human_size)
 
-    def refusal(self, refusal: Refusal, today: datetime.date) -> Page:
+    def refusal(self, refusal: Refusal, today: datetime.date, *, is_question: bool = False) -> Page:
+        """The page of a refusal; that of a question for replies leads nowhere where one could send."""
         self._bring_up_to(today)
-        return self._refusals[refusal]
+        return self._refusals[f"{refusal.name}{QUESTION if is_question else ''}"]
 
     def _bring_up_to(self, today: datetime.date) -> None:
         keys = self._keyring.usable(today)
@@ -179,8 +181,12 @@ class Pages:
             **self._static,
         }
 
-    def _render_refusals(self) -> dict[Refusal, Page]:
-        return {refusal: self._page("refusal.html", refusal.status, refusal=refusal) for refusal in Refusal}
+    def _render_refusals(self) -> dict[str, Page]:
+        return {
+            f"{refusal.name}{ending}": self._page(template, refusal.status, refusal=refusal)
+            for ending, template in (("", "refusal.html"), (QUESTION, "refusal_replies.html"))
+            for refusal in Refusal
+        }
 
     def _padded(self, template: str, status: int = 200, **values: object) -> Page:
         """A page for one visitor. Compressed, its length would tell what stands in it."""

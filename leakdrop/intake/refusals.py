@@ -87,6 +87,11 @@ class Refusal(Enum):
         "Wrong offset",
         "These bytes do not follow those that are there. Ask for the offset.",
     )
+    ARRIVED = (
+        409,
+        "It has arrived already",
+        "This upload has arrived already and is kept: it cannot be taken back from here.",
+    )
     TOO_MUCH = (413, "Too much", "This is more than was announced for this upload.")
     NOT_TUS = (412, "Other protocol", "This address speaks tus 1.0.0.")
     NOT_BYTES = (415, "Not bytes of an upload", "The Content-Type must be application/offset+octet-stream.")
@@ -160,9 +165,28 @@ class Refusal(Enum):
         self.text = text
 
     @property
+    def text_for_question(self) -> str:
+        """The sentences for whoever asked for replies, and is not to send anything in this visit."""
+        return _TO_A_QUESTION.get(self.name, self.text)
+
+    @property
     def is_about_here(self) -> bool:
         """Whether the visitor may stay: nobody is to go on at an address that is not ours."""
         return self not in (Refusal.GATEWAY, Refusal.FOREIGN_HOST)
+
+
+_TO_A_QUESTION = {
+    "TOO_OFTEN": "Too much came from your connection in a short time. Nothing of yours is lost. Wait ten "
+    "minutes, or choose “New Tor circuit for this site” in Tor Browser's menu. Then ask again.",
+    "BUSY": "Many people are here at this moment. Nothing of yours is lost. Wait ten minutes and ask again.",
+    "CUT_OFF": "The connection broke before your question had arrived. Ask again.",
+    "AWAY": "A part of this site cannot be reached at the moment. Nothing of yours is lost. "
+    "Ask again in an hour.",
+    "FAULT": "Something went wrong on our side, not on yours. Ask again later. If you wanted to delete a "
+    "reply, look then whether it is still there.",
+    "CROSS_SITE": "This was asked by a page of another site, not by ours. Open this site yourself.",
+    **dict.fromkeys(("NO_LENGTH", "NOT_A_FORM", "BAD_FORM", "TOO_LARGE"), Refusal.BAD_QUESTION.text),
+}
 
 
 class Refused(LeakdropError):

@@ -6,6 +6,7 @@ say. A request for an upload stops any older one for it; see `leakdrop.store.upl
 
 import datetime
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from leakdrop.envelope.header import MAX_HEADER, MAX_STANZAS, envelope_length, header_length, plaintext_length
@@ -13,7 +14,7 @@ from leakdrop.errors import EnvelopeError, NoRoomError
 from leakdrop.intake.bodies import Stream, check_head, read_body
 from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.store.places import UploadPlace, Writing
-from leakdrop.store.uploads import OffsetError, TakenOverError, UnknownUploadError, Upload
+from leakdrop.store.uploads import FinishedError, OffsetError, TakenOverError, UnknownUploadError, Upload
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,termination,expiration"
@@ -95,7 +96,8 @@ def append(
     except NoRoomError:
         raise Refused(Refusal.FULL) from None
     except ForeignError as foreign:
-        dock.uploads.end(upload_id)
+        with suppress(UnknownUploadError, FinishedError):  # a newer request has ended it, or finished it
+            dock.uploads.end(upload_id)
         raise Refused(foreign.refusal, UNSUPPORTED) from None
 
 
@@ -139,8 +141,10 @@ def _check(dock: Dock, head: bytes, length: int) -> None:
 
 
 def end(dock: Dock, upload_id: str) -> None:
-    """Throw an upload away. Raises Refused."""
+    """Throw an upload away. Raises Refused; ARRIVED if it cannot be taken back any more."""
     try:
         dock.uploads.end(upload_id)
+    except FinishedError:
+        raise Refused(Refusal.ARRIVED) from None
     except UnknownUploadError:
         raise Refused(Refusal.UNKNOWN_UPLOAD) from None

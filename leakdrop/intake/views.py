@@ -5,6 +5,7 @@ Nothing here may touch `request.form` or `request.files`; `forms` says why.
 
 import datetime
 import re
+import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from werkzeug.http import http_date
 from leakdrop.intake import noscript, noscript_replies, replies, uploads
 from leakdrop.intake.forms import read_small_form
 from leakdrop.intake.hosts import is_ours
-from leakdrop.intake.limits import Slots, circuit_of
+from leakdrop.intake.limits import CountedStream, Slots, circuit_of
 from leakdrop.intake.pages import REPLIES, TEXT, UPLOADS, Page, Pages
 from leakdrop.intake.privacy import HANG_UP, PASSED_ON
 from leakdrop.intake.refusals import Refusal, Refused
@@ -23,6 +24,7 @@ from leakdrop.store.uploads import Upload
 
 site = Blueprint("site", __name__)
 TUS = "Tus-Resumable"
+SMALL_FORM_SECONDS = 30.0  # as for a request's head
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def answer_tus(status: int, **headers: object) -> Response:
 def answer_refusal(refusal: Refusal, status: int | None = None) -> Response:
     """A page for people; for the script, which shows its own words, a line of text."""
     if not request.path.startswith(UPLOADS):
-        return answer(here().pages.refusal(refusal, today()))
+        is_question = request.path == REPLIES or request.path.startswith(f"{REPLIES}/")
+        return answer(here().pages.refusal(refusal, today(), is_question=is_question))
     response = answer_tus(status or refusal.status)
     response.set_data(f"{refusal.title}. {refusal.text}\n")
     response.content_type = TEXT
@@ -110,9 +113,9 @@ def show(path: str = "") -> Response:
 @site.post("/submit")
 def submit() -> Response:
     length = body_length()
-    with here().slots.take(circuit_of()):
+    with here().slots.take(circuit_of(), request.environ[HANG_UP]) as place:
         recipients = here().keyring.recipients(today())
-        stream = request.environ["wsgi.input"]
+        stream = CountedStream(request.environ["wsgi.input"], place)
         words = noscript.take_form(stream, request.content_type or "", length, recipients, here().desk)
     return answer(here().pages.arrived(words))
 
@@ -120,9 +123,9 @@ def submit() -> Response:
 @site.post(REPLIES)
 def ask_for_replies() -> Response:
     hatch = here().hatch
+    fields = read_fields()
     with ExitStack() as held:
         held.enter_context(hatch.slots.take(circuit_of()))
-        fields = read_fields()
         if "words" in fields:
             return answer(here().pages.opened(noscript_replies.open_replies(hatch, fields, today())))
         found = replies.answer_question(hatch, fields, today(), held)
@@ -136,15 +139,25 @@ def ask_for_replies() -> Response:
 @site.post(f"{REPLIES}/delete")
 def delete_reply() -> Response:
     hatch = here().hatch
+    fields = read_fields()
     with hatch.slots.take(circuit_of()):
-        fields = read_fields()
         replies.delete_reply(hatch, fields)
     return answer(here().pages.deleted(today()))
 
 
 def read_fields() -> dict[str, str]:
-    """The fields of a small form. Raises Refused."""
-    return read_small_form(request.environ["wsgi.input"], request.content_type or "", body_length())
+    """The fields of a small form, read before a place is taken. Raises Refused.
+
+    It holds a thread for half a minute at most, however slowly it comes.
+    """
+    length = body_length()
+    deadline = threading.Timer(SMALL_FORM_SECONDS, request.environ[HANG_UP])
+    deadline.daemon = True
+    deadline.start()
+    try:
+        return read_small_form(request.environ["wsgi.input"], request.content_type or "", length)
+    finally:
+        deadline.cancel()
 
 
 @site.route(UPLOADS, methods=["OPTIONS"], provide_automatic_options=False)
@@ -180,8 +193,9 @@ def append_to_upload(upload_id: str) -> Response:
     if request.content_type != uploads.MEDIA_TYPE:
         raise Refused(Refusal.NOT_BYTES)
     offset, length = number("Upload-Offset"), body_length()
-    with here().slots.take(circuit_of()):
-        stream, hang_up = request.environ["wsgi.input"], request.environ[HANG_UP]
+    hang_up = request.environ[HANG_UP]
+    with here().slots.take(circuit_of(), hang_up) as place:
+        stream = CountedStream(request.environ["wsgi.input"], place)
         upload = uploads.append(here().dock, upload_id, offset, stream, length, today(), hang_up)
     return answer_tus(204, Upload_Offset=upload.offset, Upload_Expires=expiry(upload))
 

@@ -4,20 +4,22 @@ import argparse
 import datetime
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from random import SystemRandom
 
-from leakdrop.config import load_config
+from leakdrop.config import Config, load_config
 from leakdrop.envelope.keyfile import PublicKeyFile
 from leakdrop.errors import UsageError
 from leakdrop.operate.doctor.findings import TORRC
 from leakdrop.operate.export import export
-from leakdrop.operate.importing import import_replies
+from leakdrop.operate.importing import Import, import_replies
 from leakdrop.operate.init import ORGANISATION, Wishes, make_site, next_steps, read_keys
 from leakdrop.operate.status import read_status
-from leakdrop.operate.upkeep import purge, settle_drops
-from leakdrop.store.places import open_drops
+from leakdrop.operate.upkeep import purge, say_taken, settle_drops, take_acknowledgement
+from leakdrop.store.layout import Layout, as_owner, lock_import
+from leakdrop.store.places import DropPlace, open_drops
 from leakdrop.terminal import (
     CommandParser,
     Progress,
@@ -103,7 +105,11 @@ def build_parser() -> CommandParser:
     verb.add_argument("--verify", action="store_true", help="read all that lies there already, and compare")
 
     verb = _add(
-        verbs, "import", run_import, "take the replies in a bundle", "leakdrop import /media/stick/bundle"
+        verbs,
+        "import",
+        run_import,
+        "take the replies and the acknowledgement in a bundle",
+        "leakdrop import /media/stick/bundle",
     )
     _add_config(verb)
     verb.add_argument("source", type=Path, metavar="SRC", help="the bundle, as the reviewers gave it back")
@@ -199,6 +205,12 @@ def today() -> datetime.date:
     return datetime.datetime.now(datetime.UTC).date()
 
 
+def open_site(config: Config) -> DropPlace:
+    """The drops; what is missing in the data folder is made as its owner."""
+    with as_owner(config.data_dir):
+        return open_drops(config)
+
+
 def run_init(given: argparse.Namespace) -> None:
     organisation, keys, sealing = given.organisation, given.keys, not given.only_sealed
     if not given.yes:
@@ -276,7 +288,7 @@ def run_check(given: argparse.Namespace) -> int:
 
 def run_status(given: argparse.Namespace) -> None:
     config = load_config(given.config)
-    with open_drops(config) as drops:
+    with open_site(config) as drops:
         status = read_status(config, drops, drops.replies(config.reply_weeks), today())
     if given.json:
         say(encode_json(asdict(status)))
@@ -317,7 +329,7 @@ def run_digest(given: argparse.Namespace) -> None:
         say(make_digest(config, today()).removesuffix("\n"))
         return
     recipients = read_recipients(given.recipients)
-    with open_drops(config) as drops:
+    with open_site(config) as drops:
         envelope = seal_digest(config, drops.all(), today(), recipients)
     if given.output:
         given.output.write_bytes(envelope)
@@ -327,7 +339,7 @@ def run_digest(given: argparse.Namespace) -> None:
 
 def run_export(given: argparse.Namespace) -> None:
     config = load_config(given.config)
-    with open_drops(config) as drops:
+    with open_site(config) as drops:
         done = export(drops, given.dest, lambda total: Progress(total, "Copying"), verify=given.verify)
     if given.json:
         say(encode_json(asdict(done)))
@@ -340,21 +352,42 @@ def run_export(given: argparse.Namespace) -> None:
 
 def run_import(given: argparse.Namespace) -> int:
     config = load_config(given.config)
-    with open_drops(config) as drops:
-        replies = drops.replies(config.reply_weeks)
-        replies.expire(today())
-        done = import_replies(
-            replies, given.source, lambda total: Progress(total, "Importing", show=show_number)
-        )
+    done = take_replies(config, given.source)
+    taken, problem = take_acknowledgement(config, given.source, today())
     if given.json:
-        say(encode_json(asdict(done)))
+        say(encode_json({**asdict(done), "acknowledgement": asdict(taken) if taken else None}))
     else:
+        if taken:
+            say_taken(taken, config)
         if done.present:
             say(f"{count(done.present, 'reply')} lay here already.")
         say(f"{count(done.taken, 'reply')} imported.")
     for refused in done.refused:
         warn(f"{refused.name} is left out: {refused.sentence}")
-    return 1 if done.refused else 0
+    if done.left:
+        warn(
+            f"{count(done.left, 'reply')} could not be removed from the stick: remove its folder “replies”, "
+            "or what a source deletes comes back with the next import."
+        )
+    if problem:
+        warn(problem)
+    return 1 if done.refused or problem else 0
+
+
+def take_replies(config: Config, source: Path) -> Import:
+    """Read the stick as whoever calls, and write as the data folder's owner."""
+    with open_site(config) as drops:
+        replies = drops.replies(config.reply_weeks)
+
+        def keep(mailbox: bytes, envelope: bytes) -> bool:
+            with as_owner(config.data_dir):
+                return replies.keep(mailbox, envelope)
+
+        # In an object store rows and bounds hold by themselves.
+        with nullcontext() if config.object_store_url else lock_import(Layout(config.data_dir)):
+            with as_owner(config.data_dir):
+                replies.expire(today())
+            return import_replies(keep, source, lambda total: Progress(total, "Importing", show=show_number))
 
 
 def run_manifest(given: argparse.Namespace) -> None:

@@ -10,8 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from leakdrop.acknowledgement import load_acknowledgement
+from leakdrop.bundle import ACKNOWLEDGEMENT_NAME
 from leakdrop.config import Config
+from leakdrop.errors import BundleError
 from leakdrop.store.drops import Drops
+from leakdrop.store.layout import as_owner
 from leakdrop.store.leaving import Leaving, Retention, Taken, acknowledge, plan_leaving, remove
 from leakdrop.store.places import open_drops
 from leakdrop.store.settle import settle
@@ -23,6 +26,11 @@ def settle_drops(config: Config, today: datetime.date) -> None:
 
     In an object store nothing can be settled: docs/scaling.md.
     """
+    with as_owner(config.data_dir):
+        _settle(config, today)
+
+
+def _settle(config: Config, today: datetime.date) -> None:
     with open_drops(config) as place:
         place.replies(config.reply_weeks).expire(today)
     if config.object_store_url:
@@ -41,16 +49,31 @@ def purge(
     Raises BundleError, and StoreError if another process settles or removes drops.
     """
     retention = Retention(config.keep_acknowledged_weeks, config.keep_at_most_weeks, config.leave_within_days)
-    with open_drops(config) as drops:
-        taken = acknowledge(drops, load_acknowledgement(acknowledged), today) if acknowledged else None
+    # A stick may be readable for root alone.
+    envelopes = load_acknowledgement(acknowledged) if acknowledged else None
+    with as_owner(config.data_dir), open_drops(config) as drops:
+        taken = None if envelopes is None else acknowledge(drops, envelopes, today)
         leaving = plan_leaving(drops, retention, today)
         if yes:
             remove(drops, leaving)
     if as_json:
         say(encode_json(_describe(taken, leaving, removed=yes)))
     elif not quiet:
-        _say_taken(taken, config)
+        if taken:
+            say_taken(taken, config)
         _say_leaving(leaving, removed=yes)
+
+
+def take_acknowledgement(config: Config, folder: Path, today: datetime.date) -> tuple[Taken | None, str]:
+    """Take the acknowledgement that lies in a bundle, if one does; or why it is not taken."""
+    if not (folder / ACKNOWLEDGEMENT_NAME).exists():
+        return None, ""
+    try:
+        envelopes = load_acknowledgement(folder)
+    except BundleError as error:
+        return None, str(error)
+    with as_owner(config.data_dir), open_drops(config) as drops:
+        return acknowledge(drops, envelopes, today), ""
 
 
 def _describe(taken: Taken | None, leaving: list[Leaving], *, removed: bool) -> dict[str, object]:
@@ -70,9 +93,8 @@ def _describe(taken: Taken | None, leaving: list[Leaving], *, removed: bool) -> 
     }
 
 
-def _say_taken(taken: Taken | None, config: Config) -> None:
-    if not taken:
-        return
+def say_taken(taken: Taken, config: Config) -> None:
+    """What became of an acknowledgement."""
     weeks = count(config.keep_acknowledged_weeks, "week")
     say(f"{count(taken.acknowledged, 'drop')} acknowledged: to leave {weeks} after this one.")
     if taken.before:

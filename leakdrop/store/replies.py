@@ -18,6 +18,7 @@ from io import FileIO
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
@@ -69,11 +70,17 @@ class Replies:
     def keep(self, mailbox: bytes, envelope: bytes) -> bool:
         """Make an envelope a reply; False if it was one already, and is left as it is.
 
-        When this returns, it survives a crash at any moment. Raises MailboxFullError, NoRoomError, OSError.
+        When this returns, it survives a crash at any moment; and has a row, if a crash had left it without.
+        Only one process at a time may call this (`layout.lock_import`). Raises MailboxFullError, NoRoomError
+        and OSError.
         """
         sha256 = hashlib.sha256(envelope).hexdigest()
         path = self.path(mailbox, sha256)
         if path.exists():
+            sync_folder(self._layout.replies)
+            with suppress(DatabaseError):
+                if not self._rows(ReplyRow.mailbox == mailbox.hex(), ReplyRow.sha256 == sha256):
+                    self._list([Reply(mailbox, sha256, len(envelope), this_week())])
             return False
         check_room(
             [other.stat().st_size for other in self._layout.replies.glob(f"{mailbox.hex()}.*")], envelope
@@ -98,8 +105,10 @@ class Replies:
         oldest = self._oldest_week(today)
         found: list[tuple[Reply, FileIO]] = []
         with ExitStack() as files:
-            for reply in self._rows(ReplyRow.mailbox == mailbox.hex(), ReplyRow.week >= oldest):
-                with suppress(FileNotFoundError):  # it was deleted meanwhile
+            rows = self._rows(ReplyRow.mailbox == mailbox.hex(), ReplyRow.week >= oldest)
+            for reply in rows[:MAX_REPLIES]:
+                # It was deleted meanwhile, or is another user's: a fault would tell that this mailbox exists.
+                with suppress(FileNotFoundError, PermissionError):
                     file = files.enter_context(_open_unnoticed(self.path(mailbox, reply.sha256)))
                     found.append((replace(reply, size=os.fstat(file.fileno()).st_size), file))
             while answer_length(reply.size for reply, _ in found) > MAX_ANSWER:
@@ -153,13 +162,19 @@ class Replies:
             ]
 
     def _list(self, replies: Sequence[Reply]) -> None:
+        """Write the rows that another process has not written meanwhile."""
         if not replies:
             return
+        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         with Session(self._engine) as session, session.begin():
-            session.add_all(
-                ReplyRow(mailbox=reply.mailbox.hex(), sha256=reply.sha256, size=reply.size, week=reply.week)
-                for reply in replies
-            )
+            for reply in replies:
+                row = {
+                    "mailbox": reply.mailbox.hex(),
+                    "sha256": reply.sha256,
+                    "size": reply.size,
+                    "week": reply.week,
+                }
+                session.execute(insert(ReplyRow).values(row).on_conflict_do_nothing())
         self._drops.forget_order()
 
     def _remove(self, names: Sequence[tuple[str, str]]) -> None:

@@ -40,6 +40,7 @@ from leakdrop.store.shared_replies import SharedReplies
 from leakdrop.store.uploads import (
     FINISHED,
     UNFINISHED,
+    FinishedError,
     OffsetError,
     TakenOverError,
     UnknownUploadError,
@@ -230,10 +231,14 @@ class SharedUploads:
         writing.upload = replace(writing.upload, expires=expires)
 
     def end(self, upload_id: str) -> None:
-        """Throw an upload away, or forget that it was finished. Raises UnknownUploadError."""
+        """Throw an upload away. Raises UnknownUploadError, and FinishedError for a drop, which stays."""
         with self._take(upload_id, Holder(lambda: None)):
-            self._row(upload_id)
-            self._forget(upload_id)
+            self._become(upload_id)  # if it is whole
+            self._forget(upload_id, spares_finished=True)
+
+    def discard(self, upload_id: str) -> None:
+        """Forget an upload that nobody was told of, finished or not."""
+        self._forget(upload_id)
 
     def expire(self, today: datetime.date) -> int:
         """Forget what has expired, and return how many uploads. One that goes on never has: see add_part."""
@@ -307,12 +312,17 @@ class SharedUploads:
             row.becomes = None
             row.expires = (datetime.datetime.now(datetime.UTC).date() + FINISHED).isoformat()
 
-    def _forget(self, upload_id: str, expired_by: datetime.date | None = None) -> None:
+    def _forget(
+        self, upload_id: str, expired_by: datetime.date | None = None, *, spares_finished: bool = False
+    ) -> None:
+        """Remove an upload's rows and parts. Raises FinishedError if a finished one is to be spared."""
         with self._rows.begin() as session:
             row = session.get(UploadRow, upload_id, with_for_update=True)
             if not row or (expired_by and row.expires > expired_by.isoformat()):
                 return  # another machine has forgotten it, or goes on with it
             becomes = row.becomes
+            if spares_finished and not becomes:
+                raise FinishedError
             session.execute(delete(PartRow).where(PartRow.upload_id == upload_id))
             session.execute(delete(UploadRow).where(UploadRow.id == upload_id))
         if becomes:
@@ -411,7 +421,7 @@ class SharedDrops:
         finally:
             # What was kept is a drop by now, and nobody knows this id.
             with suppress(StoreError):  # then it expires
-                self._forms.end(row.id)
+                self._forms.discard(row.id)
 
     def keep(self, incoming: SharedIncoming) -> Drop:
         """Make an envelope a drop. When this returns, it survives a crash at any moment."""

@@ -21,7 +21,7 @@ from leakdrop.envelope.receipt import MAX_ANSWER, answer_length
 from leakdrop.store.drops import iso_week, this_week
 from leakdrop.store.models import ReplyRow
 from leakdrop.store.objects import GoneError, Objects
-from leakdrop.store.replies import Reply, check_room
+from leakdrop.store.replies import MAX_REPLIES, Reply, check_room
 from leakdrop.store.rows import Rows
 
 _KEY = re.compile(r"replies/([0-9a-f]{64})\.([0-9a-f]{64})")
@@ -70,6 +70,7 @@ class SharedReplies:
         sizes = self._sizes(mailbox)
         keys = {reply: _key(mailbox.hex(), reply.sha256) for reply in rows}
         waiting = [replace(reply, size=sizes[key]) for reply, key in keys.items() if key in sizes]
+        del waiting[MAX_REPLIES:]
         while answer_length(reply.size for reply in waiting) > MAX_ANSWER:
             waiting.pop()
         found = []

@@ -8,12 +8,16 @@ Whoever finds a part whole makes it a drop, since a crash or a newer request may
 
 A newer request takes an upload over from an older one, which may hang in a dead circuit: it waits for no
 more than the write that the older one is in, and what that one had written is kept and counted.
+
+The rows of unfinished uploads lie as they came until the next drop, which lays all anew: before it there is
+no drop that their order could tell of. To do so for each request would let anybody keep the disk busy.
 """
 
 import datetime
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -31,6 +35,10 @@ from leakdrop.store.models import UploadRow
 # Kept as days, since a time of day would tell when somebody was here: so up to a day longer.
 UNFINISHED = datetime.timedelta(days=3)  # from midnight: 48 to 72 hours
 FINISHED = datetime.timedelta(days=2)  # 24 to 48 hours
+# How many may be unfinished. At it, one that has barely begun and is left alone makes room for a new one.
+MOST_UNFINISHED = 4096
+BARELY_BYTES = 1024 * 1024
+IDLE_SECONDS = 3600.0  # after which an upload without a byte is forgotten, too
 # What a file system takes for a file is a multiple of this: the last bytes of a block cost nothing.
 BLOCK = 4096
 
@@ -41,6 +49,10 @@ class UnknownUploadError(LeakdropError):
 
 class OffsetError(LeakdropError):
     """These bytes do not follow those that are there: ask for the offset."""
+
+
+class FinishedError(LeakdropError):
+    """This upload has arrived already, and what arrived is kept."""
 
 
 class TakenOverError(LeakdropError):
@@ -84,8 +96,11 @@ class Claim:
 class Writing:
     """An upload that a request appends to."""
 
-    def __init__(self, upload: Upload, path: Path, claim: Claim, holder: Holder) -> None:
+    def __init__(
+        self, upload: Upload, path: Path, claim: Claim, holder: Holder, received: dict[str, int]
+    ) -> None:
         self.upload = upload
+        self._received = received
         self._path = path
         self._claim = claim
         self._holder = holder
@@ -106,6 +121,7 @@ class Writing:
                 while rest:
                     size = self._file.write(rest)
                     self.offset += size
+                    self._received[self.upload.id] = self.offset
                     rest = rest[size:]
             except OSError as error:
                 if is_full(error):
@@ -136,23 +152,39 @@ class Writing:
 class Uploads:
     """The uploads of a data folder, whose drops they become."""
 
-    def __init__(self, drops: Drops, largest_unfinished: int) -> None:
+    def __init__(
+        self,
+        drops: Drops,
+        largest_unfinished: int,
+        most: int = MOST_UNFINISHED,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
         self._drops = drops
         self._layout = drops.layout
         self._engine = drops.engine
         self._largest_unfinished = largest_unfinished
+        self._most = most
+        self._idle_seconds = idle_seconds
         self._claims: dict[str, Claim] = {}
         self._lock = threading.Lock()
         self._expired_on: datetime.date | None = None
         self._durable: dict[str, int] = {}  # of each part that was measured, how many bytes
+        # Of each part, how many bytes, and since when it was left alone (time.monotonic): never on a disk.
+        self._received = {
+            path.name.removesuffix(PART): path.stat().st_size
+            for path in self._layout.uploads.glob(f"*{PART}")
+        }
+        self._left_alone = dict.fromkeys(self._received, time.monotonic())
 
     def create(self, length: int, today: datetime.date) -> Upload:
         """A new upload for an envelope of `length` bytes.
 
-        Raises NoRoomError if it does not fit above the reserve, or too much is unfinished already.
+        Raises NoRoomError if it does not fit above the reserve, or too much or too many are unfinished.
         """
         self._expire_once(today)
-        if not self._drops.has_room(length) or sum(self._offsets()) + length > self._largest_unfinished:
+        self._forget_idle()
+        received = sum(self._offsets())
+        if not self._drops.has_room(length) or received + length > self._largest_unfinished:
             raise NoRoomError
         upload = Upload(secrets.token_hex(NAME_BYTES), length, 0, today + UNFINISHED)
         create_private(self._layout.upload(upload.id)).close()
@@ -160,7 +192,9 @@ class Uploads:
         sync_folder(self._layout.uploads)
         with Session(self._engine) as session, session.begin():
             session.add(UploadRow(id=upload.id, length=length, expires=upload.expires.isoformat()))
-        self._drops.forget_order()
+        self._received[upload.id] = 0
+        self._left_alone[upload.id] = time.monotonic()
+        self._drops.forget_write()
         return upload
 
     def find(self, upload_id: str) -> Upload:
@@ -197,13 +231,13 @@ class Uploads:
                     raise OffsetError
                 if not self._may_grow(upload, length):
                     raise NoRoomError
-                writing = Writing(upload, self._layout.upload(upload_id), claim, holder)
+                writing = Writing(upload, self._layout.upload(upload_id), claim, holder, self._received)
             try:
                 yield writing
             finally:
                 self._sync(writing, claim, holder)
                 expires = today + (FINISHED if writing.is_whole else UNFINISHED)
-                self._extend(row, expires)
+                self._extend(row, expires, is_finished=writing.is_whole)
                 writing.upload = replace(upload, offset=writing.offset, expires=expires)
 
     def finish(self, writing: Writing) -> None:
@@ -214,9 +248,10 @@ class Uploads:
             self._measure(self._row(writing.upload.id))
 
     def end(self, upload_id: str) -> None:
-        """Throw an upload away, or forget that it was finished. Raises UnknownUploadError."""
+        """Throw an upload away. Raises UnknownUploadError, and FinishedError for a drop, which stays."""
         with self._take(upload_id, Holder(lambda: None)) as claim, claim.lock:
-            self._row(upload_id)
+            if self._measure(self._row(upload_id)).is_finished:
+                raise FinishedError
             self._forget([upload_id])
 
     def expire(self, today: datetime.date) -> int:
@@ -227,7 +262,31 @@ class Uploads:
             query = select(UploadRow.id).where(UploadRow.expires <= today.isoformat())
             expired = [upload_id for upload_id in session.scalars(query) if upload_id not in held]
         self._forget(expired)
+        if expired:
+            self._drops.forget_order()
         return len(expired)
+
+    def _forget_idle(self) -> None:
+        """Forget uploads without a byte that were left alone, and one that has barely begun if too many are.
+
+        Raises NoRoomError if there is none such.
+        """
+        with self._lock:
+            held = set(self._claims)
+        before = time.monotonic() - self._idle_seconds
+        idle = {
+            upload_id: received
+            for upload_id, received in list(self._received.items())
+            if upload_id not in held and self._left_alone.get(upload_id, before) <= before
+        }
+        empty = [upload_id for upload_id, received in idle.items() if not received]
+        self._forget(empty)
+        if len(self._received) < self._most:
+            return
+        begun = [upload_id for upload_id, received in idle.items() if 0 < received < BARELY_BYTES]
+        if not begun:
+            raise NoRoomError
+        self._forget([min(begun, key=idle.__getitem__)])
 
     def recover(self, today: datetime.date) -> None:
         """After a crash: remove parts without a row, which nobody was told of, and what has expired.
@@ -242,6 +301,7 @@ class Uploads:
                 forget_times(path)
                 self._measure(row)
             else:
+                self._received.pop(path.name.removesuffix(PART), None)
                 path.unlink(missing_ok=True)
         forget_times(self._layout.uploads)
 
@@ -263,7 +323,8 @@ class Uploads:
 
     def _lose(self, upload_id: str) -> None:
         """After an fsync that failed, keep of a part what is known to be durable."""
-        os.truncate(self._layout.upload(upload_id), self._durable.get(upload_id, 0))
+        self._received[upload_id] = self._durable.get(upload_id, 0)
+        os.truncate(self._layout.upload(upload_id), self._received[upload_id])
 
     def _may_grow(self, upload: Upload, length: int) -> bool:
         """Whether there is room for `length` more bytes.
@@ -271,17 +332,15 @@ class Uploads:
         The upload that is furthest along may go on in any case, so that some upload can always finish.
         """
         offsets = self._offsets()
-        has_quota = sum(offsets) + length <= self._largest_unfinished or upload.offset == max(offsets)
+        has_quota = sum(offsets) + length <= self._largest_unfinished or upload.offset >= max(
+            offsets, default=0
+        )
         blocks = -(-(upload.offset + length) // BLOCK) - -(-upload.offset // BLOCK)
         return has_quota and self._drops.has_room(blocks * BLOCK)
 
     def _offsets(self) -> list[int]:
         """How many bytes each unfinished upload has received."""
-        offsets = []
-        for path in self._layout.uploads.glob(f"*{PART}"):
-            with suppress(FileNotFoundError):  # it was finished or ended meanwhile
-                offsets.append(path.stat().st_size)
-        return offsets
+        return list(self._received.values())
 
     def _row(self, upload_id: str) -> UploadRow:
         with Session(self._engine) as session:
@@ -304,14 +363,15 @@ class Uploads:
                     self._lose(row.id)
                     raise
                 offset = os.fstat(file.fileno()).st_size
-            self._durable[row.id] = offset
+            self._durable[row.id] = self._received[row.id] = offset
             if offset == row.length:
                 self._drops.adopt(self._layout.upload(row.id), row.length)
-                del self._durable[row.id]
+                del self._durable[row.id], self._received[row.id]
                 forget_times(self._layout.uploads)
         except FileNotFoundError:
             # Finished, or expired while this request came in: then the row is gone, too.
             self._row(row.id)
+            self._received.pop(row.id, None)
             offset = row.length
         return Upload(row.id, row.length, offset, datetime.date.fromisoformat(row.expires))
 
@@ -321,6 +381,8 @@ class Uploads:
         with self._lock:
             claim = self._claims.setdefault(upload_id, Claim())
             claim.users += 1
+            if upload_id in self._left_alone:
+                self._left_alone[upload_id] = time.monotonic()
             older, claim.holder = claim.holder, holder
             # Not later: the next one would stop us, and leave the older one writing.
             if older:
@@ -337,7 +399,7 @@ class Uploads:
                 if not claim.users:
                     del self._claims[upload_id]
 
-    def _extend(self, row: UploadRow, expires: datetime.date) -> None:
+    def _extend(self, row: UploadRow, expires: datetime.date, *, is_finished: bool) -> None:
         """Put an upload's last day off; a write for each day, not for each request.
 
         A database that is in use, or a full disk, costs a day at most: the bytes are safe without it.
@@ -349,7 +411,11 @@ class Uploads:
                 session.execute(
                     update(UploadRow).where(UploadRow.id == row.id).values(expires=expires.isoformat())
                 )
-            self._drops.forget_order()
+            # Of a finished one the order could tell something: it is a drop.
+            if is_finished:
+                self._drops.forget_order()
+            else:
+                self._drops.forget_write()
 
     def _expire_once(self, today: datetime.date) -> None:
         if self._expired_on != today:
@@ -362,9 +428,10 @@ class Uploads:
         with Session(self._engine) as session, session.begin():
             for upload_id in upload_ids:
                 session.execute(delete(UploadRow).where(UploadRow.id == upload_id))
-        self._drops.forget_order()
+        self._drops.forget_write()
         for upload_id in upload_ids:
-            self._durable.pop(upload_id, None)
+            for known in (self._durable, self._received, self._left_alone):
+                known.pop(upload_id, None)
         paths = [self._layout.upload(upload_id) for upload_id in upload_ids]
         # Removing a large file takes long, and nobody need wait for it: a crash leaves it to `recover`.
         threading.Thread(target=self._remove, args=(paths,)).start()

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -91,6 +92,53 @@ def test_the_limit_for_all_together_says_that_the_site_is_busy(behind_tor):
     assert "Wait ten minutes" in page
 
 
+def test_what_a_circuit_is_refused_counts_against_nobody_else(behind_tor):
+    _, circuit = behind_tor(
+        requests_per_circuit="5 per hour", requests_in_all="60 per minute",
+        submissions_per_circuit="1 per hour", submissions_in_all="3 per minute",
+    )  # fmt: skip
+    assert [submit(circuit(1))[0] for _ in range(5)] == [200, 429, 429, 429, 429]
+    assert {circuit(1).request("GET", "/")[0] for _ in range(60)} == {429}
+    assert submit(circuit(2))[0] == 200
+
+
+def begin_question(circuit, body=b""):
+    """A connection that asks for replies, with these bytes of its 49."""
+    connection = circuit.connect()
+    connection.putrequest("POST", "/replies")
+    connection.putheader("Content-Type", "application/x-www-form-urlencoded")
+    connection.putheader("Content-Length", "49")
+    connection.endheaders()
+    connection.send(body)
+    return connection
+
+
+def ask_for_replies(circuit):
+    connection = begin_question(circuit, b"token=" + b"A" * 43)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_questions_that_do_not_come_whole_keep_nobody_from_asking(behind_tor):
+    _, circuit = behind_tor(threads=20, submissions_at_once=16)  # two answers at once
+    hanging = [begin_question(circuit(number), b"token=") for number in (1, 1, 2, 2)]
+    assert ask_for_replies(circuit(3)) == 200
+    for connection in hanging:
+        connection.close()
+
+
+def test_answers_that_one_circuit_does_not_read_keep_nobody_from_asking(behind_tor):
+    _, circuit = behind_tor(threads=20, submissions_at_once=10)  # five answers at once
+    whole = b"token=" + b"A" * 43
+    hanging = [begin_question(circuit(1), whole) for _ in range(2)]
+    assert [connection.getresponse().status for connection in hanging] == [200, 200]
+    assert ask_for_replies(circuit(1)) == 429
+    assert ask_for_replies(circuit(2)) == 200
+    for connection in hanging:
+        connection.close()
+
+
 def test_without_a_circuit_s_number_only_the_limits_for_all_hold(start_site):
     site = start_site(requests_per_circuit="1 per hour", requests_in_all="40 per hour")
     statuses = [site.get("/")[0] for _ in range(60)]
@@ -131,6 +179,67 @@ def test_places_are_given_back_and_nothing_of_a_circuit_stays():
         with slots.take("b"), pytest.raises(Refused, match=Refusal.BUSY.text[:20]), slots.take("c"):
             pass
     assert (slots._free, slots._taken) == (2, {})
+
+
+def test_who_only_trickles_makes_room_when_all_places_are_taken(behind_tor):
+    site, circuit = behind_tor(threads=8, submissions_at_once=4, slow_seconds=1)
+    body, content_type = encode_form([("files", "a", bytes(1_000_000))])
+    hanging = [circuit(number).connect() for number in (1, 1, 2, 2)]
+    for connection in hanging:
+        connection.putrequest("POST", "/submit")
+        connection.putheader("Content-Type", content_type)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders()
+        connection.send(body[:1000])
+    wait_until(lambda: len(list((site.data / "incoming").iterdir())) == 4)
+    wait_until(lambda: submit(circuit(3))[0] == 200)
+    assert len(list((site.data / "incoming").iterdir())) == 3
+    for connection in hanging:
+        connection.close()
+
+
+class Holding:
+    """A request in a thread of its own, which leaves its place when it is hung up on."""
+
+    def __init__(self, slots: Slots, circuit: str, received: int) -> None:
+        self.is_ended, self._is_held = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._hold, args=(slots, circuit, received))
+        self._thread.start()
+        self._is_held.wait()
+
+    def _hold(self, slots: Slots, circuit: str, received: int) -> None:
+        with slots.take(circuit, self.is_ended.set) as place:
+            place.count(received)
+            self._is_held.set()
+            self.is_ended.wait()
+
+    def end(self) -> None:
+        self.is_ended.set()
+        self._thread.join()
+
+
+def test_the_slowest_of_the_circuit_that_holds_most_is_ended_and_no_fast_one():
+    slots = Slots(4, 4, slow_seconds=1)
+    fast, other = Holding(slots, "a", 2**40), Holding(slots, "b", 0)
+    slow, slower = Holding(slots, "a", 10), Holding(slots, "a", 0)
+    time.sleep(1.1)  # so that it is known how fast they are
+    with slots.take("c"):
+        assert [one.is_ended.is_set() for one in (fast, other, slow, slower)] == [False, False, False, True]
+        with slots.take("c"), slots.take("c"):
+            assert [one.is_ended.is_set() for one in (fast, other, slow)] == [False, True, True]
+            with pytest.raises(Refused, match=Refusal.BUSY.text[:20]), slots.take("c"):
+                pass
+    for one in (fast, other, slow, slower):
+        one.end()
+
+
+def test_nobody_is_ended_before_it_is_known_how_fast_they_are():
+    slots = Slots(1, 1)
+    young = Holding(slots, "a", 0)
+    with pytest.raises(Refused, match=Refusal.BUSY.text[:20]), slots.take("b"):
+        pass
+    assert not young.is_ended.is_set()
+    young.end()
 
 
 def test_nothing_is_logged_of_a_flood(behind_tor):

@@ -1,6 +1,7 @@
 """Replies asked for and deleted at a running site: one size, one answer, nothing kept."""
 
 import http.client
+import io
 import re
 import secrets
 import statistics
@@ -12,6 +13,7 @@ import pytest
 from leakdrop.envelope.header import envelope_length
 from leakdrop.envelope.index import MAX_MESSAGE, encode_base64url
 from leakdrop.envelope.receipt import UNIT, decode_answer, derive_mailbox
+from leakdrop.envelope.sealing import seal
 from leakdrop.intake.forms import MAX_SMALL_FORM
 from leakdrop.intake.refusals import Refusal
 from leakdrop.intake.words import decode_words, encode_words
@@ -30,6 +32,10 @@ from tests.replies import (
 )
 from tests.review.inboxes import seal_bytes
 
+QUESTION_REFUSALS = (
+    Refusal.BAD_QUESTION, Refusal.WORDS_NOT_TAKEN, Refusal.CUT_OFF, Refusal.NO_LENGTH, Refusal.NOT_A_FORM,
+    Refusal.BAD_FORM, Refusal.TOO_LARGE, Refusal.CROSS_SITE, Refusal.AWAY,
+)  # fmt: skip
 AMINA, BEN = label_receipt("amina"), label_receipt("ben")
 WORDS = " ".join(encode_words(bytes(range(16))))
 
@@ -272,6 +278,21 @@ def test_a_question_and_its_answer_leave_no_trace(site):
     assert site.log.read_text() == ""
 
 
+@pytest.mark.parametrize("path", ["/replies", "/replies/delete"])
+def test_a_refused_question_leads_nowhere_where_one_could_send(site, path):
+    status, body, _ = site.request("POST", path, b"token=a&reply=b&c=d", URLENCODED)
+    page = body.decode()
+    assert (status, "<title>Replies: not possible now</title>" in page) == (400, True)
+    assert re.findall('href="(/[^"]*)"', page)[1:] == ["/replies", "/safety", "/key"]
+    assert "Send something" not in page
+
+
+def test_no_refusal_of_a_question_speaks_of_sending():
+    reachable = [*QUESTION_REFUSALS, Refusal.TOO_OFTEN, Refusal.BUSY, Refusal.ASKED_OFTEN, Refusal.FAULT]
+    for refusal in reachable:
+        assert not re.search(r"\b(send|Nothing was kept|Go back)\b", refusal.text_for_question), refusal
+
+
 # Without JavaScript.
 
 
@@ -429,6 +450,23 @@ def test_words_that_are_not_right_are_told_why(open_site, words, sentence):
     assert sentence in page.decode()
     assert "lier" not in page.decode()
     assert b'name="words"' in page
+
+
+def test_what_is_not_a_whole_reply_of_reviewers_is_not_shown(open_site):
+    words, receipt = words_of(open_site)
+    public, others = receipt.key_pair.public, label_key_pair("stranger").public
+    damaged = bytearray(seal_reply(public, "DAMAGED", (("a", bytes(2 * UNIT)),)))
+    damaged[UNIT] ^= 1  # neither in the header nor in the last chunk
+    played_back, to_two, answerable = (io.BytesIO() for _ in range(3))
+    seal([public], played_back, sealed="browser", message="PLAYED BACK")
+    seal([public, others], to_two, sealed="review", message="TO TWO")
+    seal([public], answerable, sealed="review", message="ANSWERABLE", reply_to=AMINA.reply_to)
+    for envelope in (bytes(damaged), *(sink.getvalue() for sink in (played_back, to_two, answerable))):
+        store_reply(open_site, receipt.mailbox, envelope)
+    text = post(open_site, "/replies", words=words)[1].decode()
+    assert text.count("This reply cannot be opened") == 4
+    for message in ("DAMAGED", "PLAYED BACK", "TO TWO", "ANSWERABLE"):
+        assert message not in text
 
 
 def test_opening_here_leaves_no_word_and_no_text_behind(open_site):

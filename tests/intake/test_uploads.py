@@ -16,6 +16,7 @@ import pytest
 from leakdrop.envelope.header import CHUNK, MAX_STANZAS, envelope_length, header_length
 from leakdrop.envelope.padding import PIECE
 from leakdrop.errors import NoRoomError
+from leakdrop.intake.refusals import Refusal
 from leakdrop.store.uploads import OffsetError, TakenOverError, UnknownUploadError, Uploads
 from tests.keys import public_key_file
 from tests.site import PATIENCE, Site, make_test_site, open_drops, run, temporary_mount, wait_until
@@ -323,10 +324,14 @@ class TestAppended:
         wait_until(lambda: not part(site, path).exists())
         assert site.envelopes() == []
 
-    def test_ending_a_finished_upload_forgets_it_and_keeps_the_drop(self, site, client):
+    def test_a_finished_upload_cannot_be_ended_and_is_told_to_have_arrived(self, site, client):
         path = client.upload(SMALL)
-        assert client.end(path).status == 204
-        assert client.head(path).status == 404
+        answer = client.end(path)
+        assert (answer.status, answer.body) == (
+            409,
+            f"{Refusal.ARRIVED.title}. {Refusal.ARRIVED.text}\n".encode(),
+        )
+        assert client.offset(path) == len(SMALL)
         assert drops(site) == [SMALL]
 
     def test_a_finished_upload_takes_no_more(self, site, client):
@@ -832,8 +837,9 @@ class TestStored:
     def test_an_upload_that_somebody_else_ended_cannot_be_finished(self, drops, uploads):
         upload = uploads.create(len(SMALL), DAY)
         with uploads.append(upload.id, 0, DAY, nothing) as writing:
-            writing.write(SMALL)
+            writing.write(SMALL[:-1])
             Uploads(drops, 2**40).end(upload.id)
+            writing.write(SMALL[-1:])
             with pytest.raises(UnknownUploadError):
                 uploads.finish(writing)
         assert drops.all() == []

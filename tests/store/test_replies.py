@@ -211,6 +211,31 @@ def test_a_file_without_a_row_is_listed_and_a_row_without_a_file_forgotten_at_th
     assert len(rows(drops)) == 2
 
 
+def test_an_answer_has_no_more_replies_than_it_can_count(drops, replies, monkeypatch):
+    for content in (b"1", b"2", b"3"):
+        keep(replies, AMINA, content)
+    monkeypatch.setattr(module, "MAX_REPLIES", 2)
+    assert len(read(replies, AMINA)) == 2
+
+
+def test_a_reply_that_an_import_lists_while_the_server_starts_stops_nothing(drops, replies):
+    class Late(Replies):
+        """Read the rows before an import wrote one."""
+
+        def _rows(self, *conditions):
+            return super()._rows(*conditions) if conditions else []
+
+    keep(replies, AMINA, b"to amina")
+    Late(drops, 8).recover(TODAY)
+    assert read(replies, AMINA) == {b"to amina"}
+
+
+def test_a_file_of_a_crash_gets_its_row_when_it_is_brought_again(drops, replies):
+    replies.path(AMINA, sha256(b"to amina").hexdigest()).write_bytes(b"to amina")
+    assert not replies.keep(AMINA, b"to amina")
+    assert read(replies, AMINA) == {b"to amina"}
+
+
 @pytest.mark.parametrize(
     "name", ["a.envelope", f"{'a' * 64}.{'b' * 64}.part", f"{'A' * 64}.{'b' * 64}.envelope"]
 )

@@ -22,7 +22,7 @@ from leakdrop.errors import ConfigError, NoRoomError, StoreError
 from leakdrop.store.database import connect_postgresql
 from leakdrop.store.objects import Bucket, Objects
 from leakdrop.store.shared import PART_BYTES, SharedDrops, parse_list
-from leakdrop.store.uploads import OffsetError, TakenOverError, UnknownUploadError
+from leakdrop.store.uploads import FinishedError, OffsetError, TakenOverError, UnknownUploadError
 from tests.keys import label_key_pair, public_key_file
 from tests.services import ask, settings
 from tests.site import PATIENCE, Site, assert_one_line, leakdrop, make_test_site, run, wait_until
@@ -207,6 +207,16 @@ def test_an_upload_that_is_thrown_away_leaves_no_object(drops, objects):
     put(uploads, upload_id, 0, bytes(1000))
     uploads.end(upload_id)
     wait_for_empty(objects)
+
+
+def test_a_finished_upload_cannot_be_thrown_away(drops):
+    uploads = drops.uploads(MUCH)
+    upload_id = uploads.create(1000, TODAY).id
+    put(uploads, upload_id, 0, bytes(1000))
+    with pytest.raises(FinishedError):
+        uploads.end(upload_id)
+    assert uploads.find(upload_id).is_finished
+    assert len(drops.all()) == 1
 
 
 def test_a_list_without_a_row_gets_one_with_its_own_week(drops, objects, postgresql, places):

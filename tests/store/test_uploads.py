@@ -4,9 +4,10 @@ import datetime
 import shutil
 
 import pytest
+from sqlalchemy import event
 
 from leakdrop.errors import NoRoomError
-from leakdrop.store.uploads import Uploads
+from leakdrop.store.uploads import BARELY_BYTES, UnknownUploadError, Uploads
 from tests.site import open_drops
 
 TODAY = datetime.date(2026, 11, 22)
@@ -33,6 +34,82 @@ def test_what_is_unfinished_stays_below_the_cap_and_the_one_furthest_along_can_f
             uploads.finish(writing)
         put(uploads, second, 300_000, 200_000)
         assert uploads.find(second).offset == 500_000
+
+
+def put_barely(uploads: Uploads, size: int) -> str:
+    upload_id = uploads.create(2 * BARELY_BYTES, TODAY).id
+    put(uploads, upload_id, 0, size)
+    return upload_id
+
+
+def is_there(uploads: Uploads, upload_id: str) -> bool:
+    try:
+        uploads.find(upload_id)
+    except UnknownUploadError:
+        return False
+    return True
+
+
+def test_uploads_without_a_byte_are_forgotten_and_others_stay(tmp_path):
+    with open_drops(tmp_path / "data") as drops:
+        uploads = Uploads(drops, 2**40, idle_seconds=0)
+        begun = put_barely(uploads, 1)
+        empty = uploads.create(LENGTH, TODAY).id
+        uploads.create(LENGTH, TODAY)
+        assert (is_there(uploads, begun), is_there(uploads, empty)) == (True, False)
+        patient = Uploads(drops, 2**40)
+        empty = patient.create(LENGTH, TODAY).id
+        patient.create(LENGTH, TODAY)
+        assert is_there(patient, empty)
+
+
+def test_of_too_many_uploads_the_one_that_has_barely_begun_makes_room(tmp_path):
+    with open_drops(tmp_path / "data") as drops:
+        uploads = Uploads(drops, 2**40, most=2, idle_seconds=0)
+        first, second = put_barely(uploads, 20), put_barely(uploads, 10)
+        third = put_barely(uploads, BARELY_BYTES)
+        assert [is_there(uploads, one) for one in (first, second, third)] == [True, False, True]
+        with uploads.append(first, 20, TODAY, lambda: None), pytest.raises(NoRoomError):
+            uploads.create(LENGTH, TODAY)
+        assert is_there(uploads, first)
+
+
+def test_too_many_uploads_that_go_on_are_refused(tmp_path):
+    with open_drops(tmp_path / "data") as drops:
+        uploads = Uploads(drops, 2**40, most=2)
+        first = put_barely(uploads, 1)
+        put_barely(uploads, 1)
+        with pytest.raises(NoRoomError):
+            uploads.create(LENGTH, TODAY)
+        uploads.end(first)
+        uploads.create(LENGTH, TODAY)
+
+
+def test_what_is_unfinished_is_counted_after_a_start_and_after_an_end(tmp_path):
+    with open_drops(tmp_path / "data") as drops:
+        first = put_barely(Uploads(drops, 2**40), 600_000)
+        uploads = Uploads(drops, LENGTH)
+        with pytest.raises(NoRoomError):
+            uploads.create(LENGTH, TODAY)
+        uploads.end(first)
+        uploads.create(LENGTH, TODAY)
+
+
+def test_rows_are_laid_anew_for_a_drop_and_not_for_each_request(tmp_path):
+    with open_drops(tmp_path / "data") as drops:
+        statements = []
+        event.listen(
+            drops.engine, "before_cursor_execute", lambda _c, _cur, text, *_: statements.append(text)
+        )
+        uploads = Uploads(drops, 2**40)
+        first, second = (uploads.create(LENGTH, TODAY).id for _ in range(2))
+        put(uploads, first, 0, 1000)
+        uploads.end(second)
+        assert "VACUUM" not in statements
+        with uploads.append(first, 1000, TODAY, lambda: None) as writing:
+            writing.write(bytes(LENGTH - 1000))
+            uploads.finish(writing)
+        assert "VACUUM" in statements
 
 
 def test_an_upload_that_goes_on_leaves_the_reserve_free(tmp_path):
