@@ -110,11 +110,13 @@ def _explain(said: str | None, name: str) -> str:
     """Why there is no copy of a file, from what mat2 said."""
     if said is None:
         return "mat2 took too long."
-    for line in said.splitlines():
-        if line.startswith(f"[-] {name}'s format"):
+    # mat2 works on several files at once, and the end of a line may come after the next one's beginning.
+    for piece in said.split("[-] ")[1:]:
+        line = piece.partition("\n")[0]
+        if line.startswith(f"{name}'s format"):
             return "mat2 does not know files of this kind."
-        if line.startswith("[-] ") and name in re.split("[ :']", line):
-            return f"mat2 failed on it: {line.removeprefix('[-] ').strip(' :')[:MOST_LINE]}."
+        if name in re.split("[ :']", line):
+            return f"mat2 failed on it: {line.strip(' :')[:MOST_LINE]}."
     return "mat2 failed on it, and does not say why."
 
 

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -148,11 +149,11 @@ class ReviewerBrowser(TorBrowser):
 
 def list_family(pid: int) -> list[int]:
     """A process and all that it started."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [
-        pid,
-        *(pid for task in tasks for child in task.read_text().split() for pid in list_family(int(child))),
-    ]
+    children: list[str] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            children += task.read_text().split()
+    return [pid, *(pid for child in children for pid in list_family(int(child)))]
 
 
 def number_of(viewer: Viewer, path: Path) -> str:

@@ -118,10 +118,10 @@ def test_two_sources_never_see_each_others_replies(start_site, tmp_path, alice):
     for name in receipts:
         done = stick.review("reply", "--name", names[f"from {name}"][0][:8], "--text", f"to {name}")
         assert done.returncode == 0, done.stderr
+    mailboxes = {parse_reply_name(path.name)[0] for path in stick.replies}
     assert stick.bring().returncode == 0
     for name, receipt in receipts.items():
         assert read_replies(site, receipt) == [f"to {name}"]
-    mailboxes = {parse_reply_name(path.name)[0] for path in stick.replies}
     assert mailboxes == {receipt.mailbox for receipt in receipts.values()}
 
 
