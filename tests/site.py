@@ -19,6 +19,8 @@ from leakdrop.store.drops import Drops
 
 BIN = Path(sys.executable).parent
 PATIENCE = 60  # seconds until a test gives up on a program; never a measure of speed
+# What a source hears of a server that is killed, before or amid its answer.
+BROKEN = (OSError, http.client.HTTPException)
 
 
 def run(*command: object, **options) -> subprocess.CompletedProcess:
@@ -46,6 +48,12 @@ def wait_until(condition: Callable[[], object], patience: float = PATIENCE) -> N
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
+
+
+def damage(path: Path) -> None:
+    """Change the last bit of a file."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
 
 
 def is_listening(port: int) -> bool:
@@ -109,7 +117,7 @@ class Site:
     def _answers(self) -> bool:
         try:
             return self.get("/")[0] == 200
-        except OSError:
+        except BROKEN:
             return False
 
     def stop(self, number: int = signal.SIGTERM) -> None:

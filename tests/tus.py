@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from leakdrop.envelope.sealing import SourceFile, seal
 from tests.keys import label_key_pair
-from tests.site import PATIENCE
+from tests.site import BROKEN, PATIENCE
 from tests.tornet import connect_by_socks
 
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -159,7 +159,7 @@ class TusClient:
                     offset = answer.offset
                     continue
                 assert answer.status in (409, 503), answer
-            except (OSError, http.client.HTTPException) as failure:
+            except BROKEN as failure:
                 on_break(failure)
             offset = self.insist(lambda: self.offset(path), on_break)
             if offset == begin:
@@ -172,7 +172,7 @@ class TusClient:
         while True:
             try:
                 return ask()
-            except (OSError, http.client.HTTPException) as failure:
+            except BROKEN as failure:
                 on_break(failure)
                 assert time.monotonic() < deadline, "the site does not answer"
                 time.sleep(0.5)

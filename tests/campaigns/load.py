@@ -21,9 +21,9 @@ from pathlib import Path
 from leakdrop.config import Config
 from leakdrop.terminal import say
 from tests.campaigns.proof import Row, make_parser, report
-from tests.campaigns.sources import BROKEN, NO_LIMITS, FormSource, Gate, Ledger, Source, TusSource
+from tests.campaigns.sources import NO_LIMITS, FormSource, Gate, Ledger, Source, TusSource
 from tests.keys import public_key_file
-from tests.site import Site, make_test_site
+from tests.site import BROKEN, Site, make_test_site
 from tests.tus import MIB, Connection, TusClient, make_envelope
 
 TITLE = "Load"

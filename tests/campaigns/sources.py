@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import http.client
 import random
 import threading
 import time
@@ -11,10 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from leakdrop.config import Config
-from tests.site import Site
+from tests.site import BROKEN, Site
 from tests.tus import TusClient, make_envelope
 
-BROKEN = (OSError, http.client.HTTPException)
 # A campaign sends more in an hour than all of a site's sources: its limits for all together are switched off.
 LIMITS_IN_ALL = ("requests_in_all", "submissions_in_all")
 NO_LIMITS = {field.name: "" for field in dataclasses.fields(Config) if field.name in LIMITS_IN_ALL}

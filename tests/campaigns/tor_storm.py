@@ -8,7 +8,6 @@ restarts the onion service's tor, or kills the server. Every upload must arrive,
 
 import contextlib
 import hashlib
-import http.client
 import io
 import random
 import sys
@@ -24,7 +23,7 @@ from leakdrop.terminal import say
 from tests.campaigns.proof import Row, make_parser, report
 from tests.campaigns.sources import NO_LIMITS
 from tests.keys import label_key_pair, public_key_file
-from tests.site import Site, make_test_site
+from tests.site import BROKEN, Site, make_test_site
 from tests.system.test_tor import close_circuits, kill_server, restart_host
 from tests.tornet import PrivateTorNetwork, TorNetworkError
 from tests.tus import MIB, TusClient, make_envelope
@@ -140,7 +139,7 @@ class Storm:
                     answer = client.patch(path, offset, envelope[offset : offset + PART])
                     assert answer.status in (204, 409, 503), answer
                     offset = answer.offset if answer.status == 204 else offset
-            except (OSError, http.client.HTTPException) as failure:
+            except BROKEN as failure:
                 self.lost += 1
                 if isinstance(failure, TimeoutError):
                     # Under load Tor may not hear of the end of a circuit, and keeps it while it is tried.

@@ -19,7 +19,7 @@ from leakdrop.errors import NoRoomError
 from leakdrop.intake.refusals import Refusal
 from leakdrop.store.uploads import OffsetError, TakenOverError, UnknownUploadError, Uploads
 from tests.keys import public_key_file
-from tests.site import PATIENCE, Site, make_test_site, open_drops, run, temporary_mount, wait_until
+from tests.site import BROKEN, PATIENCE, Site, make_test_site, open_drops, run, temporary_mount, wait_until
 from tests.tus import BYTES, MIB, TUS, TusClient, make_envelope
 
 SMALLEST = make_envelope()
@@ -422,9 +422,13 @@ class TestBroken:
     def test_a_patch_that_is_reset_is_resumed_from_what_the_server_tells(self, site, client):
         path = client.create(len(SMALL))
         client.begin_patch(path, 0, len(SMALL), SMALL[:HALF]).hang_up_rudely()
-        offset = client.offset(path)
+        answer = client.patch(path, offset := client.offset(path), SMALL[offset:])
+        if answer.status == 409:
+            # The server came to the broken request only after it had told the offset; not a second time.
+            offset = client.offset(path)
+            answer = client.patch(path, offset, SMALL[offset:])
         assert 0 <= offset <= HALF
-        assert client.patch(path, offset, SMALL[offset:]).status == 204
+        assert answer.status == 204
         assert drops(site) == [SMALL]
 
     def test_after_the_last_answer_was_lost_the_upload_is_told_to_be_finished(self, site, client):
@@ -532,7 +536,7 @@ def send_wildly(client: TusClient, path: str, envelope: bytes, seed: int) -> Non
     chance = random.Random(seed)
     silent = []
     for _ in range(30):
-        with contextlib.suppress(OSError, http.client.HTTPException):
+        with contextlib.suppress(*BROKEN):
             head = client.head(path)
             if head.offset == len(envelope):
                 break

@@ -10,7 +10,7 @@ from leakdrop.bundle import parse_bundle
 from leakdrop.envelope.sealing import seal
 from leakdrop.store.drops import Drops
 from tests.keys import label_key_pair, public_key_file
-from tests.site import assert_one_line, leakdrop, make_test_site, run, temporary_mount
+from tests.site import assert_one_line, damage, leakdrop, make_test_site, run, temporary_mount
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_an_export_that_was_broken_off_goes_on_where_it_stopped(stopped_site, tm
     (stick / "bundle.json").unlink()
     first, second, third = sorted(name for name in whole if name.endswith(".envelope"))
     kept = (stick / first).stat().st_ino
-    (stick / second).write_bytes(whole[second][:-1] + b"\0")
+    damage(stick / second)
     (stick / third).rename(stick / f".{third}.partial")
     done = export(stopped_site, stick, "--json")
     assert json.loads(done.stdout)["present"] == 1
@@ -192,7 +192,7 @@ def test_a_copy_that_was_changed_is_found_by_verify(stopped_site, tmp_path):
     export(stopped_site, stick)
     before = contents(stick)
     envelope = next(stick.glob("*.envelope"))
-    envelope.write_bytes(envelope.read_bytes()[:-1] + b"\0")
+    damage(envelope)
     assert json.loads(export(stopped_site, stick, "--json").stdout)["copied"] == 0
     assert json.loads(export(stopped_site, stick, "--verify", "--json").stdout)["copied"] == 1
     assert contents(stick) == before

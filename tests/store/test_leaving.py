@@ -21,7 +21,7 @@ from leakdrop.store.leaving import (
 )
 from leakdrop.store.settle import settle
 from tests.keys import label_key_pair, public_key_file, write_key_files
-from tests.site import BIN, assert_one_line, leakdrop, make_test_site, open_drops, run
+from tests.site import BIN, assert_one_line, damage, leakdrop, make_test_site, open_drops, run
 
 BIN_REVIEW = "leakdrop-review"
 EXACT = Retention(acknowledged_weeks=4, at_most_weeks=26, within_days=0)
@@ -178,7 +178,7 @@ def test_from_export_to_leaving(site, tmp_path):
     stick = tmp_path / "stick"
     leakdrop("export", stick, "--config", site.config)
     damaged = sorted(stick.glob("*.envelope"))[0]
-    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\0")
+    damage(damaged)
     done = run(BIN / BIN_REVIEW, "acknowledge", stick)
     assert done.returncode == 1
     assert "2 envelopes acknowledged" in done.stdout

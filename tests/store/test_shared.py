@@ -25,7 +25,7 @@ from leakdrop.store.shared import PART_BYTES, SharedDrops, parse_list
 from leakdrop.store.uploads import FinishedError, OffsetError, TakenOverError, UnknownUploadError
 from tests.keys import label_key_pair, public_key_file
 from tests.services import ask, settings
-from tests.site import PATIENCE, Site, assert_one_line, leakdrop, make_test_site, run, wait_until
+from tests.site import BROKEN, PATIENCE, Site, assert_one_line, leakdrop, make_test_site, run, wait_until
 from tests.tus import MIB, TusClient, make_envelope
 
 pytestmark = pytest.mark.needs("postgres", "radosgw", "ceph-mon", "ceph-osd")
@@ -401,7 +401,7 @@ def test_kills_of_both_machines_lose_nothing_that_was_acknowledged(machines, tmp
                     path = client.create(len(envelope))
                 answer = client.patch(path, offset, envelope[offset : offset + MIB // 2])
                 offset = answer.offset if answer.status == 204 else client.offset(path)
-            except (OSError, AssertionError):
+            except (*BROKEN, AssertionError):
                 threading.Event().wait(0.1)
                 continue
         assert offset == len(envelope)

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import http.client
 import io
 import os
 import random
@@ -14,7 +13,7 @@ import pytest
 
 from leakdrop.envelope.opening import open_envelope
 from tests.keys import public_key_file
-from tests.site import PATIENCE, Site, encode_form, make_test_site, wait_until
+from tests.site import BROKEN, PATIENCE, Site, encode_form, make_test_site, wait_until
 from tests.system.test_reply_visits import go_the_whole_way
 from tests.system.test_whole_way import export_and_extract, files_by_real_name
 from tests.torbrowser import TorBrowser
@@ -206,7 +205,7 @@ def test_a_hundred_sources_at_once_all_arrive(net, site, alice):
         client = TusClient.by_tor(net.socks_port, net.onion, f"source {number}", timeout=PATIENCE)
         try:
             client.upload(envelopes[number])
-        except (AssertionError, OSError, http.client.HTTPException) as failure:
+        except (AssertionError, *BROKEN) as failure:
             failures.append(failure)
 
     sources = [threading.Thread(target=send, args=(number,), daemon=True) for number in envelopes]
