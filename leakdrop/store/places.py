@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from leakdrop.config import Config
 from leakdrop.errors import ConfigError
 from leakdrop.store.drops import Drop, Drops, Recovery
-from leakdrop.store.replies import Reply
+from leakdrop.store.mailboxes import Reply
 from leakdrop.store.uploads import Upload
 
 
