@@ -23,7 +23,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from leakdrop.errors import NoRoomError, StoreError
+from leakdrop.store.claims import Claims, Hold
 from leakdrop.store.drops import NAME_BYTES, Drop, Recovery, this_week
 from leakdrop.store.models import DropRow, PartRow, UploadRow
 from leakdrop.store.objects import Bucket, Objects, Reader
@@ -42,7 +43,6 @@ from leakdrop.store.uploads import (
     UNFINISHED,
     FinishedError,
     OffsetError,
-    TakenOverError,
     UnknownUploadError,
     Upload,
 )
@@ -93,24 +93,15 @@ def parse_list(encoded: bytes) -> PartList:
     raise StoreError("A list in the object store is damaged: the drop that it names cannot be read.")
 
 
-@dataclass(eq=False)
-class Holder:
-    """A request of this machine that has an upload in its hands; `done` when it has put what it had."""
-
-    hang_up: Callable[[], object]
-    is_lost: bool = False
-    done: threading.Event = field(default_factory=threading.Event)
-
-
 class SharedWriting:
     """An upload that a request appends to. Bytes are put when there are enough, and at the end."""
 
-    def __init__(self, uploads: "SharedUploads", row: UploadRow, upload: Upload, holder: Holder) -> None:
+    def __init__(self, uploads: "SharedUploads", row: UploadRow, upload: Upload, hold: Hold) -> None:
         self.upload = upload
         self.offset = upload.offset  # what has been put and what is held
         self._uploads = uploads
         self._row = row
-        self._holder = holder
+        self._hold = hold
         self._held = bytearray()
 
     def read_head(self, size: int) -> bytes:
@@ -119,8 +110,7 @@ class SharedWriting:
 
     def write(self, piece: bytes) -> None:
         """Append bytes. Raises TakenOverError, OffsetError, and NoRoomError when the store is full."""
-        if self._holder.is_lost:
-            raise TakenOverError
+        self._hold.check()
         self._held += piece
         self.offset += len(piece)
         while len(self._held) >= PART_BYTES:
@@ -155,14 +145,18 @@ class SharedIncoming:
 
 
 class SharedUploads:
-    """The uploads that all machines go on with."""
+    """The uploads that all machines go on with.
+
+    A newer request of this machine stops an older one, which puts what it had received first. One on
+    another machine is not stopped, and need not be: who comes second with the next bytes is refused by
+    `add_part`.
+    """
 
     def __init__(self, rows: Rows, objects: Objects, largest_unfinished: int) -> None:
         self._rows = rows
         self._objects = objects
         self._largest_unfinished = largest_unfinished
-        self._holders: dict[str, Holder] = {}
-        self._lock = threading.Lock()
+        self._claims = Claims(GOODBYE_SECONDS)
         self._expired_on: datetime.date | None = None
 
     def create(self, length: int, today: datetime.date) -> Upload:
@@ -188,7 +182,7 @@ class SharedUploads:
 
         Raises UnknownUploadError.
         """
-        with self._take(upload_id, Holder(lambda: None)):
+        with self._claims.take(upload_id):
             row = self._row(upload_id)
             upload = self._measure(row)
             if upload.is_finished and row.becomes:
@@ -210,14 +204,13 @@ class SharedUploads:
         `hang_up` ends the request when a newer one comes. Raises UnknownUploadError, OffsetError,
         TakenOverError and NoRoomError; all that was written before that is kept.
         """
-        holder = Holder(hang_up)
-        with self._take(upload_id, holder):
+        with self._claims.take(upload_id, hang_up) as hold:
             row = self._row(upload_id)
             upload = self._measure(row)
             if offset != upload.offset or upload.is_finished:
                 raise OffsetError
             self._check_quota(upload, length)
-            writing = SharedWriting(self, row, upload, holder)
+            writing = SharedWriting(self, row, upload, hold)
             try:
                 yield writing
             finally:
@@ -232,7 +225,7 @@ class SharedUploads:
 
     def end(self, upload_id: str) -> None:
         """Throw an upload away. Raises UnknownUploadError, and FinishedError for a drop, which stays."""
-        with self._take(upload_id, Holder(lambda: None)):
+        with self._claims.take(upload_id):
             self._become(upload_id)  # if it is whole
             self._forget(upload_id, spares_finished=True)
 
@@ -357,29 +350,6 @@ class SharedUploads:
             if self._received(session) + length > self._largest_unfinished and upload.offset < furthest:
                 raise NoRoomError
 
-    @contextmanager
-    def _take(self, upload_id: str, holder: Holder) -> Iterator[None]:
-        """Hold an upload, and stop the request of this machine that held it before.
-
-        That one puts what it had received first. A request on another machine is not stopped, and need not
-        be: whoever comes second with the next bytes is refused by `add_part`.
-        """
-        with self._lock:
-            older = self._holders.get(upload_id)
-            self._holders[upload_id] = holder
-            if older:
-                older.is_lost = True
-        try:
-            if older:
-                older.hang_up()
-                older.done.wait(GOODBYE_SECONDS)
-            yield
-        finally:
-            holder.done.set()
-            with self._lock:
-                if self._holders.get(upload_id) is holder:
-                    del self._holders[upload_id]
-
 
 class SharedDrops:
     """The drops that all machines take in and any of them can export."""
@@ -415,7 +385,7 @@ class SharedDrops:
         today = datetime.datetime.now(datetime.UTC).date()
         row = self._forms.add_row(announced, today)
         upload = Upload(row.id, announced, 0, today)
-        incoming = SharedIncoming(SharedWriting(self._forms, row, upload, Holder(lambda: None)), announced)
+        incoming = SharedIncoming(SharedWriting(self._forms, row, upload, Hold()), announced)
         try:
             yield incoming
         finally:

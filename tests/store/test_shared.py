@@ -19,10 +19,11 @@ import pytest
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.envelope.sealing import seal
 from leakdrop.errors import ConfigError, NoRoomError, StoreError
+from leakdrop.store.claims import TakenOverError
 from leakdrop.store.database import connect_postgresql
 from leakdrop.store.objects import Bucket, Objects
 from leakdrop.store.shared import PART_BYTES, SharedDrops, parse_list
-from leakdrop.store.uploads import FinishedError, OffsetError, TakenOverError, UnknownUploadError
+from leakdrop.store.uploads import FinishedError, OffsetError, UnknownUploadError
 from tests.keys import label_key_pair, public_key_file
 from tests.services import ask, settings
 from tests.site import BROKEN, PATIENCE, Site, assert_one_line, leakdrop, make_test_site, run, wait_until
