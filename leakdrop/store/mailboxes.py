@@ -1,7 +1,7 @@
 """Mailboxes, wherever their replies lie: the rows, how many replies there may be, how long they wait.
 
 The envelope of a reply is the truth, and is put first and removed first; its row adds the week. Where the
-envelopes lie is told by `leakdrop.store.replies` and, for several machines, `leakdrop.store.shared_replies`.
+envelopes lie is told by `leakdrop.store.replies` and, for several machines, `leakdrop.store.shared.replies`.
 """
 
 import datetime

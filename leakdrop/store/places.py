@@ -100,8 +100,8 @@ def open_drops(config: Config) -> DropPlace:
         return Drops(config.data_dir, config.disk_reserve_bytes, config.database_url)
     try:
         # Here, since only several machines need these packages.
-        from leakdrop.store.objects import Bucket
-        from leakdrop.store.shared import SharedDrops
+        from leakdrop.store.shared.drops import SharedDrops
+        from leakdrop.store.shared.objects import Bucket
     except ModuleNotFoundError:
         raise ConfigError("An object store needs more packages: install leakdrop[server,scale].") from None
     bucket = Bucket(

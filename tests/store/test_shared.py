@@ -23,9 +23,12 @@ from leakdrop.envelope.sealing import seal
 from leakdrop.errors import ConfigError, NoRoomError, StoreError
 from leakdrop.store.claims import TakenOverError
 from leakdrop.store.database import connect_postgresql
-from leakdrop.store.objects import Bucket, Objects
-from leakdrop.store.rows import Rows
-from leakdrop.store.shared import PART_BYTES, SharedDrops, SharedUploads, parse_list
+from leakdrop.store.shared.drops import SharedDrops
+from leakdrop.store.shared.objects import Bucket, Objects
+from leakdrop.store.shared.parts import parse_list
+from leakdrop.store.shared.rows import Rows
+from leakdrop.store.shared.uploads import SharedUploads
+from leakdrop.store.shared.writing import PART_BYTES
 from leakdrop.store.uploads import (
     BARELY_BYTES,
     IDLE_SECONDS,

@@ -14,9 +14,9 @@ from leakdrop.store import mailboxes
 from leakdrop.store.drops import iso_week
 from leakdrop.store.mailboxes import MailboxFullError
 from leakdrop.store.models import ReplyRow
-from leakdrop.store.objects import Objects
-from leakdrop.store.shared import SharedDrops
-from leakdrop.store.shared_replies import SharedReplies
+from leakdrop.store.shared.drops import SharedDrops
+from leakdrop.store.shared.objects import Objects
+from leakdrop.store.shared.replies import SharedReplies
 from tests.keys import public_key_file
 from tests.replies import Stick, delete, read_replies, receipt_of
 from tests.replies import ask as ask_site

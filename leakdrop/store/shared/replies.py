@@ -2,7 +2,7 @@
 
     replies/<mailbox, 64 hex>.<SHA-256 of the envelope, 64 hex>
 
-This module has the methods of `leakdrop.store.replies`; `leakdrop.store.places` chooses.
+How long they wait, and how many there may be: `leakdrop.store.mailboxes`.
 """
 
 import datetime
@@ -15,8 +15,8 @@ from dataclasses import replace
 
 from leakdrop.store.drops import this_week
 from leakdrop.store.mailboxes import Mailboxes, Name, Reply, check_room, is_one_answer
-from leakdrop.store.objects import GoneError, Objects
-from leakdrop.store.rows import Rows
+from leakdrop.store.shared.objects import GoneError, Objects
+from leakdrop.store.shared.rows import Rows
 
 _KEY = re.compile(r"replies/([0-9a-f]{64})\.([0-9a-f]{64})")
 
