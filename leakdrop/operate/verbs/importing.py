@@ -1,0 +1,68 @@
+"""`leakdrop import`: what the reviewers gave back."""
+
+import argparse
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+from leakdrop.config import Config, load_config
+from leakdrop.operate.importing import Import, import_replies
+from leakdrop.operate.site import open_site
+from leakdrop.operate.upkeep import take_acknowledgement
+from leakdrop.operate.verbs.arguments import Verbs, add_config, add_json, add_verb, today
+from leakdrop.operate.verbs.purge import say_taken
+from leakdrop.store.layout import Layout, as_owner, lock_import
+from leakdrop.terminal import Progress, count, encode_json, say, show_number, warn
+
+
+def add(verbs: Verbs) -> None:
+    verb = add_verb(
+        verbs,
+        "import",
+        run,
+        "take the replies and the acknowledgement in a bundle",
+        "leakdrop import /media/stick/bundle",
+    )
+    add_config(verb)
+    verb.add_argument("source", type=Path, metavar="SRC", help="the bundle, as the reviewers gave it back")
+    add_json(verb)
+
+
+def run(given: argparse.Namespace) -> int:
+    config = load_config(given.config)
+    done = take_replies(config, given.source)
+    taken, problem = take_acknowledgement(config, given.source, today())
+    if given.json:
+        say(encode_json({**asdict(done), "acknowledgement": asdict(taken) if taken else None}))
+    else:
+        if taken:
+            say_taken(taken, config)
+        if done.present:
+            say(f"{count(done.present, 'reply')} lay here already.")
+        say(f"{count(done.taken, 'reply')} imported.")
+    for refused in done.refused:
+        warn(f"{refused.name} is left out: {refused.sentence}")
+    if done.left:
+        warn(
+            f"{count(done.left, 'reply')} could not be removed from the stick: remove its folder “replies”, "
+            "or what a source deletes comes back with the next import."
+        )
+    if problem:
+        warn(problem)
+    return 1 if done.refused or problem else 0
+
+
+def take_replies(config: Config, source: Path) -> Import:
+    """Read the stick as whoever calls, and write as the data folder's owner."""
+    with open_site(config) as drops:
+        replies = drops.replies(config.reply_weeks)
+
+        def keep(mailbox: bytes, envelope: bytes) -> bool:
+            with as_owner(config.data_dir):
+                return replies.keep(mailbox, envelope)
+
+        # In an object store rows and bounds hold by themselves.
+        with nullcontext() if config.object_store_url else lock_import(Layout(config.data_dir)):
+            with as_owner(config.data_dir):
+                replies.expire(today())
+            return import_replies(keep, source, lambda total: Progress(total, "Importing", show=show_number))
