@@ -18,6 +18,7 @@ from leakdrop.bundle import ACKNOWLEDGEMENT_NAME, MAX_REPLY, REPLIES_NAME, open_
 from leakdrop.envelope.header import read_header
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, NoRoomError
 from leakdrop.seal.files import sync_folder
+from leakdrop.store.owner import as_caller
 from leakdrop.store.replies import MailboxFullError
 
 Tell = Callable[[int], object]
@@ -57,16 +58,19 @@ def import_replies(
     Raises BundleError if there is no such folder, and LeakdropError if the stick or the disk fails: then what
     was taken before is whole.
     """
-    paths = _list(folder)
+    with as_caller():
+        paths = _list(folder)
     taken = present = left = 0
     refused = []
     with progress(len(paths)) as tell:
         for path in paths:
             try:
-                mailbox, envelope = _read(path, taken)
+                with as_caller():
+                    mailbox, envelope = _read(path, taken)
                 is_new = _keep(keep, mailbox, envelope, path, taken)
                 taken, present = taken + is_new, present + (not is_new)
-                left += not _take_off(path)
+                with as_caller():
+                    left += not _take_off(path)
             except (BundleError, EnvelopeError, MailboxFullError) as error:
                 refused.append(Refused(shorten(path.name), str(error)))
             tell(1)

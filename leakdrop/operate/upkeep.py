@@ -7,10 +7,9 @@ from leakdrop.acknowledgement import load_acknowledgement
 from leakdrop.bundle import ACKNOWLEDGEMENT_NAME
 from leakdrop.config import Config
 from leakdrop.errors import BundleError
+from leakdrop.operate.site import open_site
 from leakdrop.store.drops import Drops
-from leakdrop.store.layout import as_owner
 from leakdrop.store.leaving import Leaving, Retention, Taken, acknowledge, plan_leaving, remove
-from leakdrop.store.places import open_drops
 from leakdrop.store.settle import Settled, settle
 
 
@@ -19,13 +18,9 @@ def settle_drops(config: Config, today: datetime.date) -> Settled:
 
     In an object store nothing can be settled: docs/scaling.md.
     """
-    with as_owner(config.data_dir):
-        with open_drops(config) as place:
-            place.replies(config.reply_weeks).expire(today)
-        if config.object_store_url:
-            return Settled(0, 0)
-        with Drops(config.data_dir, database_url=config.database_url) as drops:
-            return settle(drops)
+    with open_site(config) as drops:
+        drops.replies(config.reply_weeks).expire(today)
+        return settle(drops) if isinstance(drops, Drops) else Settled(0, 0)
 
 
 def purge(
@@ -38,7 +33,7 @@ def purge(
     retention = Retention(config.keep_acknowledged_weeks, config.keep_at_most_weeks, config.leave_within_days)
     # A stick may be readable for root alone.
     envelopes = load_acknowledgement(acknowledged) if acknowledged else None
-    with as_owner(config.data_dir), open_drops(config) as drops:
+    with open_site(config) as drops:
         taken = None if envelopes is None else acknowledge(drops, envelopes, today)
         leaving = plan_leaving(drops, retention, today)
         if yes:
@@ -54,5 +49,5 @@ def take_acknowledgement(config: Config, folder: Path, today: datetime.date) -> 
         envelopes = load_acknowledgement(folder)
     except BundleError as error:
         return None, str(error)
-    with as_owner(config.data_dir), open_drops(config) as drops:
+    with open_site(config) as drops:
         return acknowledge(drops, envelopes, today), ""

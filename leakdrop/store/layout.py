@@ -13,7 +13,6 @@ data/upkeep.lock                  held by the one process that settles or remove
 import errno
 import fcntl
 import os
-import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,35 +121,6 @@ def lock_import(layout: Layout) -> Iterator[None]:
         raise StoreError(f"Another import into {layout.root} is under way: wait until it is done.") from None
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def as_owner(root: Path) -> Iterator[None]:
-    """Be the data folder's owner, if this is root and the folder is another user's.
-
-    What root made there the service could not read. Nothing changes for anybody else, or without a folder.
-    """
-    owner = root.stat() if os.geteuid() == 0 and root.is_dir() else None
-    if owner is None or owner.st_uid == 0:
-        yield
-        return
-    groups, group = os.getgroups(), os.getegid()
-    os.setgroups(_groups_of(owner.st_uid, owner.st_gid))
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
-
-
-def _groups_of(user: int, group: int) -> list[int]:
-    try:
-        return os.getgrouplist(pwd.getpwuid(user).pw_name, group)
-    except KeyError:  # a number without a name, as in a container
-        return [group]
 
 
 def _hold(path: Path, sentence: str) -> BinaryIO:

@@ -8,6 +8,7 @@ from leakdrop.config import load_config
 from leakdrop.operate.export import export
 from leakdrop.operate.site import open_site
 from leakdrop.operate.verbs.arguments import Verbs, add_config, add_json, add_verb
+from leakdrop.store.owner import as_caller
 from leakdrop.terminal import Progress, count, encode_json, human_size, say
 
 
@@ -23,7 +24,7 @@ def add(verbs: Verbs) -> None:
 
 def run(given: argparse.Namespace) -> None:
     config = load_config(given.config)
-    with open_site(config) as drops:
+    with open_site(config) as drops, as_caller():
         done = export(drops, given.dest, lambda total: Progress(total, "Copying"), verify=given.verify)
     if given.json:
         say(encode_json(asdict(done)))

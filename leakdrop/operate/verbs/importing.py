@@ -11,7 +11,7 @@ from leakdrop.operate.site import open_site
 from leakdrop.operate.upkeep import take_acknowledgement
 from leakdrop.operate.verbs.arguments import Verbs, add_config, add_json, add_verb, today
 from leakdrop.operate.verbs.purge import say_taken
-from leakdrop.store.layout import Layout, as_owner, lock_import
+from leakdrop.store.layout import Layout, lock_import
 from leakdrop.terminal import Progress, count, encode_json, say, show_number, warn
 
 
@@ -53,16 +53,11 @@ def run(given: argparse.Namespace) -> int:
 
 
 def take_replies(config: Config, source: Path) -> Import:
-    """Read the stick as whoever calls, and write as the data folder's owner."""
     with open_site(config) as drops:
         replies = drops.replies(config.reply_weeks)
-
-        def keep(mailbox: bytes, envelope: bytes) -> bool:
-            with as_owner(config.data_dir):
-                return replies.keep(mailbox, envelope)
-
         # In an object store rows and bounds hold by themselves.
         with nullcontext() if config.object_store_url else lock_import(Layout(config.data_dir)):
-            with as_owner(config.data_dir):
-                replies.expire(today())
-            return import_replies(keep, source, lambda total: Progress(total, "Importing", show=show_number))
+            replies.expire(today())
+            return import_replies(
+                replies.keep, source, lambda total: Progress(total, "Importing", show=show_number)
+            )
