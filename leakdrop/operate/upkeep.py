@@ -23,6 +23,10 @@ def settle_drops(config: Config, today: datetime.date) -> Settled:
         return settle(drops) if isinstance(drops, Drops) else Settled(0, 0)
 
 
+def retention_of(config: Config) -> Retention:
+    return Retention(config.keep_acknowledged_weeks, config.keep_at_most_weeks, config.leave_within_days)
+
+
 def purge(
     config: Config, today: datetime.date, acknowledged: Path | None, *, yes: bool
 ) -> tuple[Taken | None, list[Leaving]]:
@@ -30,12 +34,11 @@ def purge(
 
     Raises BundleError, and StoreError if another process settles or removes drops.
     """
-    retention = Retention(config.keep_acknowledged_weeks, config.keep_at_most_weeks, config.leave_within_days)
     # A stick may be readable for root alone.
     envelopes = load_acknowledgement(acknowledged) if acknowledged else None
     with open_site(config) as drops:
         taken = None if envelopes is None else acknowledge(drops, envelopes, today)
-        leaving = plan_leaving(drops, retention, today)
+        leaving = plan_leaving(drops, retention_of(config), today)
         if yes:
             remove(drops, leaving)
     return taken, leaving

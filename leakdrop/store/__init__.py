@@ -12,6 +12,7 @@
     objects    the object store
     settle     drops get new files, which tell no more than the week
     leaving    which drops leave, and when
+    moving     drops of another machine come in
 
 The envelope file is the truth; a row only adds the week in which it came.
 """

@@ -6,8 +6,9 @@ data/uploads/<32 hex>.part        an envelope that comes in piece by piece
 data/replies/<64 hex>.<64 hex>.envelope    a reply: its mailbox, its SHA-256
 data/leakdrop.sqlite              the rows
 data/settling/<32 hex>.part       a drop that is being copied to a new file
+data/settling/2026-W47            a mark: the drops of this week settle once more
 data/lock                         held by the one server that may write here
-data/upkeep.lock                  held by the one process that settles or removes drops
+data/upkeep.lock                  held by the one process that settles, removes or imports drops
 """
 
 import errno
@@ -64,6 +65,12 @@ class Layout:
     def upload(self, upload_id: str) -> Path:
         return self.uploads / f"{upload_id}{PART}"
 
+    def copy(self, name: str) -> Path:
+        return self.settling / f"{name}{PART}"
+
+    def mark(self, week: str) -> Path:
+        return self.settling / week
+
     def reply(self, mailbox: str, sha256: str) -> Path:
         return self.replies / f"{mailbox}.{sha256}{ENVELOPE}"
 
@@ -102,11 +109,14 @@ def lock(layout: Layout) -> BinaryIO:
 
 
 def lock_upkeep(layout: Layout) -> BinaryIO:
-    """As `lock`, for whoever replaces or removes drops; a server may be running.
+    """As `lock`, for whoever replaces, removes or imports drops; a server may be running.
 
     Raises StoreError if another process holds it.
     """
-    sentence = f"Another leakdrop is settling or removing drops in {layout.root}: try again when it is done."
+    sentence = (
+        f"Another leakdrop is settling or removing drops in {layout.root}, or importing some: "
+        "try again when it is done."
+    )
     return _hold(layout.root / "upkeep.lock", sentence)
 
 
