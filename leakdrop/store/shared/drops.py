@@ -2,7 +2,7 @@
 
 import datetime
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
@@ -13,6 +13,7 @@ from leakdrop.errors import StoreError
 from leakdrop.store.claims import Hold
 from leakdrop.store.drops import Drop, Recovery, this_week
 from leakdrop.store.models import DropRow, UploadRow
+from leakdrop.store.moving import Bring, NameTakenError
 from leakdrop.store.shared.objects import Bucket, Objects, Reader
 from leakdrop.store.shared.parts import (
     LISTS,
@@ -28,6 +29,9 @@ from leakdrop.store.shared.rows import Rows, insert_drops, lock_upload
 from leakdrop.store.shared.uploads import SharedUploads
 from leakdrop.store.shared.writing import SharedIncoming, SharedWriting
 from leakdrop.store.uploads import Upload
+
+# "moving" in ASCII: any number will do that nobody else locks in this database.
+MOVING = int.from_bytes(b"moving")
 
 
 class SharedDrops:
@@ -82,6 +86,35 @@ class SharedDrops:
             name = str(row.becomes)
         self._forms.finish(incoming.writing)
         return Drop(name, incoming.written, this_week())
+
+    def has_room(self, _length: int) -> bool:
+        """An object store tells when it is full."""
+        return True
+
+    @contextmanager
+    def moving(self) -> Iterator[Bring]:
+        """Take in drops of another machine, each under its own name and with its own week.
+
+        Raises StoreError if another machine does so. Bringing raises NameTakenError, NoRoomError, StoreError.
+        """
+        with self._rows.hold(MOVING, "Another import of drops is under way: wait until it is done."):
+            yield self._bring
+
+    def _bring(self, drop: Drop, pieces: Iterable[bytes]) -> None:
+        if self._objects.keys(name_list(drop.name)):
+            raise NameTakenError
+        today = datetime.datetime.now(datetime.UTC).date()
+        # Of length 0 it is never whole: no other machine makes a drop of it before all is compared.
+        row = self._forms.add_row(0, today, drop.name)
+        writing = SharedWriting(self._forms, row, Upload(row.id, 0, 0, today), Hold())
+        try:
+            for piece in pieces:
+                writing.write(piece)
+            writing.flush()
+            self._forms.become(row.id, drop)
+        finally:
+            with suppress(StoreError):  # then it expires
+                self._forms.discard(row.id)
 
     def all(self) -> list[Drop]:
         """Every drop, in the order of their random names."""

@@ -15,7 +15,7 @@ from leakdrop.store.claims import Claims
 from leakdrop.store.drops import NAME_BYTES, Drop, this_week
 from leakdrop.store.models import PartRow, UploadRow
 from leakdrop.store.shared.objects import Objects
-from leakdrop.store.shared.parts import PartList, encode_list, name_folder, name_list, name_part
+from leakdrop.store.shared.parts import PartList, encode_list, name_folder, name_list, name_part, parse_list
 from leakdrop.store.shared.room import Sightings, forget_unchanged, unfinished, wait_for_other_creations
 from leakdrop.store.shared.rows import Rows, insert_drops, lock_upload, measure_upload, select_parts
 from leakdrop.store.shared.writing import SharedWriting
@@ -82,13 +82,13 @@ class SharedUploads:
         self._sightings.see(row.id, 0)
         return self._measure(row)
 
-    def add_row(self, length: int, today: datetime.date) -> UploadRow:
+    def add_row(self, length: int, today: datetime.date, becomes: str = "") -> UploadRow:
         """The row of what a form brings. It is counted, and never refused: it is not left unfinished."""
         with self._rows.begin() as session:
-            return self._add_row(session, length, today)
+            return self._add_row(session, length, today, becomes)
 
-    def _add_row(self, session: Session, length: int, today: datetime.date) -> UploadRow:
-        upload_id, becomes = secrets.token_hex(NAME_BYTES), secrets.token_hex(NAME_BYTES)
+    def _add_row(self, session: Session, length: int, today: datetime.date, becomes: str = "") -> UploadRow:
+        upload_id, becomes = secrets.token_hex(NAME_BYTES), becomes or secrets.token_hex(NAME_BYTES)
         expires = (today + UNFINISHED).isoformat()
         row = UploadRow(id=upload_id, length=length, expires=expires, becomes=becomes)
         session.add(row)
@@ -216,13 +216,21 @@ class SharedUploads:
             parts = list(session.scalars(select_parts(upload_id)))
             if sum(part.size for part in parts) != row.length:
                 return
-            drop = Drop(row.becomes, row.length, this_week())
-            made_of = PartList(drop.size, drop.week, tuple(part.name for part in parts))
-            self._objects.put(name_list(drop.name), encode_list(made_of))
-            insert_drops(session, [drop])
-            session.execute(delete(PartRow).where(PartRow.upload_id == upload_id))
-            row.becomes = None
-            row.expires = (datetime.datetime.now(datetime.UTC).date() + FINISHED).isoformat()
+            self._make(session, row, Drop(row.becomes, row.length, this_week()), parts)
+
+    def become(self, upload_id: str, drop: Drop) -> None:
+        """Make all that was put for an upload of length 0 this drop."""
+        with self._rows.begin() as session:
+            row = lock_upload(session, upload_id)
+            self._make(session, row, drop, list(session.scalars(select_parts(upload_id))))
+
+    def _make(self, session: Session, row: UploadRow, drop: Drop, parts: list[PartRow]) -> None:
+        made_of = PartList(drop.size, drop.week, tuple(part.name for part in parts))
+        self._objects.put(name_list(drop.name), encode_list(made_of))
+        insert_drops(session, [drop])
+        session.execute(delete(PartRow).where(PartRow.upload_id == row.id))
+        row.becomes = None
+        row.expires = (datetime.datetime.now(datetime.UTC).date() + FINISHED).isoformat()
 
     def _forget(
         self, upload_id: str, expired_by: datetime.date | None = None, *, spares_finished: bool = False
@@ -245,9 +253,18 @@ class SharedUploads:
         threading.Thread(target=self._remove_parts, args=(drops,)).start()
 
     def _remove_parts(self, drops: list[str]) -> None:
-        with suppress(StoreError):
-            for drop in drops:
-                self._objects.remove(self._objects.keys(name_folder(drop)))
+        """Remove the parts of drops that were not to be, and not those of one that is there all the same.
+
+        A crash leaves a list with the rows of its upload; and an import that was ended and repeated leaves
+        parts that the list does not name.
+        """
+        for drop in drops:
+            with suppress(StoreError):
+                keys = set(self._objects.keys(name_folder(drop)))
+                if self._objects.keys(name_list(drop)):
+                    made_of = parse_list(self._objects.get(name_list(drop)))
+                    keys -= {name_part(drop, part) for part in made_of.parts}
+                self._objects.remove(sorted(keys))
 
     def _row(self, upload_id: str) -> UploadRow:
         with self._rows.begin() as session:
