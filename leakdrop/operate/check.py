@@ -10,7 +10,7 @@ from pathlib import Path
 
 from leakdrop.config import load_config
 from leakdrop.errors import LeakdropError, StoreError
-from leakdrop.operate.doctor import machine, site, tor
+from leakdrop.operate.doctor import machine, site, stored, tor
 from leakdrop.operate.doctor.findings import TORRC, Finding, Look, Machine, Patient, State, unseen, wrong
 from leakdrop.store.health import examine
 from leakdrop.terminal import count, describe_os_error, encode_json, say
@@ -54,7 +54,7 @@ def look(config_path: Path, today: datetime.date, torrc: Path, of: Machine) -> I
             yield wrong("data", str(error).rstrip("."), "mount its disk, or make a site with leakdrop init")
         except OSError as error:
             yield unseen("data", describe_os_error(error).rstrip("."))
-    for one in (*site.LOOKS, *machine.LOOKS, *tor.LOOKS):
+    for one in (*site.LOOKS, *stored.LOOKS, *machine.LOOKS, *tor.LOOKS):
         yield from _look(one, patient)
 
 

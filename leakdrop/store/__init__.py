@@ -4,6 +4,7 @@
     owner      whose the folder is: root writes there as its owner
     database   the connection, and its migrations
     models     the tables
+    writing    an envelope that comes in, in a file
     drops      drops come in, are listed, and are made whole again after a crash
     uploads    envelopes that come in piece by piece, and become drops
     claims     of two requests for one upload, the newer goes on

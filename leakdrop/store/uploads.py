@@ -29,9 +29,10 @@ from sqlalchemy.orm import Session
 from leakdrop.errors import LeakdropError, NoRoomError
 from leakdrop.store.claims import Claims, Hold
 from leakdrop.store.drops import NAME_BYTES, Drops
-from leakdrop.store.layout import PART, create_private, forget_times, is_full, sync_folder
+from leakdrop.store.layout import PART, create_private, forget_times, sync_folder
 from leakdrop.store.models import UploadRow
 from leakdrop.store.unfinished import Unfinished
+from leakdrop.store.writing import Writing
 
 # Kept as days, since a time of day would tell when somebody was here: so up to a day longer.
 UNFINISHED = datetime.timedelta(days=3)  # from midnight: 48 to 72 hours
@@ -68,51 +69,6 @@ class Upload:
     @property
     def is_finished(self) -> bool:
         return self.offset == self.length
-
-
-class Writing:
-    """An upload that a request appends to."""
-
-    def __init__(self, upload: Upload, path: Path, hold: Hold, unfinished: Unfinished) -> None:
-        self.upload = upload
-        self.hold = hold
-        self._unfinished = unfinished
-        self._path = path
-        self._file = path.open("ab", buffering=0)
-        self.offset = upload.offset
-
-    def read_head(self, size: int) -> bytes:
-        """The first of the bytes before this request's own, `size` at most."""
-        with self._path.open("rb") as file:
-            # A newer request may have written behind them already.
-            return file.read(min(size, self.upload.offset))
-
-    def write(self, piece: bytes) -> None:
-        """Append bytes. Raises TakenOverError, and NoRoomError when the disk is full."""
-        with self.hold.writing():
-            rest = memoryview(piece)
-            try:
-                while rest:
-                    size = self._file.write(rest)
-                    self.offset += size
-                    self._unfinished.received[self.upload.id] = self.offset
-                    rest = rest[size:]
-            except OSError as error:
-                if is_full(error):
-                    raise NoRoomError from None
-                raise
-
-    @property
-    def is_whole(self) -> bool:
-        return self.offset == self.upload.length
-
-    def sync(self) -> None:
-        """Make the bytes durable, and the part's times say nothing."""
-        os.utime(self._file.fileno(), ns=(0, 0))
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class Uploads:
