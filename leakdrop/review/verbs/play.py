@@ -1,4 +1,4 @@
-"""`leakdrop-review play`: play recordings with mpv, VLC or the desktop's player."""
+"""`leakdrop-review play`: play recordings with mpv."""
 
 import argparse
 
@@ -11,7 +11,7 @@ def add(verbs: Verbs) -> None:
         verbs,
         "play",
         run,
-        "play recordings with mpv, VLC or the desktop's player",
+        "play recordings with mpv",
         "leakdrop-review play /media/stick/bundle/3f0c….envelope --key ~/keys/Reviewers.key",
         "For machines whose browser reaches no address of their own, as Tails. Plays straight out of the\n"
         "envelope, until the player ends or Ctrl-C is pressed.",

@@ -19,7 +19,7 @@ from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_file
 from leakdrop.review.keys import KeySet
 from leakdrop.review.receipts import Receipt, find_forged, get_receipt, group_by_receipt
 from leakdrop.review.viewer.extraction import Extraction
-from leakdrop.review.viewer.kinds import DAMAGED, HEAD, Kind, find_kind
+from leakdrop.review.viewer.kinds import DAMAGED, Kind, find_kind
 from leakdrop.review.viewer.notes import Note, Notebook
 from leakdrop.review.viewer.reply import Reply, describe_failure, seal_text
 from leakdrop.terminal import Progress, show_number
@@ -114,12 +114,14 @@ class Desk:
             yield replace(envelope, body=replace(envelope.body, source=source))
 
     def find_kind(self, number: int, envelope: Envelope, file: int) -> Kind:
-        """What a file is by its first bytes; a damaged one hides nothing else of its envelope.
+        """What a file is by its own bytes; a damaged one hides nothing else of its envelope.
 
         Raises BundleError.
         """
         try:
-            return self._kinds.find((number, file), lambda: find_kind(envelope.read_file(file, 0, HEAD)))
+            return self._kinds.find(
+                (number, file), lambda: find_kind(lambda start, end: envelope.read_file(file, start, end))
+            )
         except EnvelopeError:
             return DAMAGED
 

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from leakdrop.terminal import note
 
 FIREFOX = ("firefox-esr", "firefox")
 PATIENCE = 10  # seconds
+# A player would ask them even for what is on this machine.
+PROXIES = frozenset({"http_proxy", "all_proxy"})
 
 PREFERENCES: dict[str, bool | int | str] = {
     # Nothing of what is shown goes to the disk.
@@ -89,8 +91,8 @@ def browse(address: str) -> Iterator[Callable[[], bool]]:
         )
         (profile / "user.js").write_text("".join(lines))
         command = [found, "--no-remote", "--new-instance", "--profile", folder, "--new-window", address]
-        with running(command, "Open the address above in a browser yourself.") as is_over:
-            yield is_over
+        with running(command) as ask_code:
+            yield _Watch(ask_code, Path(found).name).is_over
 
 
 def _find_place() -> Path | None:
@@ -108,31 +110,33 @@ def _browse_elsewhere(address: str) -> None:
         note("No browser was found: open the address in one.")
 
 
-@contextmanager
-def running(command: Sequence[str], otherwise: str) -> Iterator[Callable[[], bool]]:
-    """Run a program. Gives whether it has ended as it should; at the end it is ended, if it still runs.
+class _Watch:
+    """Tells whether the browser has ended as it should; once, that it has not."""
 
-    If it ends with an error, `otherwise` says what to do.
-    """
+    def __init__(self, ask_code: Callable[[], int | None], name: str) -> None:
+        self._ask_code, self._name, self._is_told = ask_code, name, False
+
+    def is_over(self) -> bool:
+        code = self._ask_code()
+        if code and not self._is_told:
+            self._is_told = True
+            note(f"{self._name} has ended with an error. Open the address above in a browser yourself.")
+        return code == 0
+
+
+@contextmanager
+def running(command: Sequence[str]) -> Iterator[Callable[[], int | None]]:
+    """Run a program. Gives what asks for its exit code, None while it runs; at the end it is ended."""
     process = subprocess.Popen(  # noqa: S603 - a list of arguments, and none of a source's
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=os.name != "nt",  # Ctrl-C is for us
+        env={name: value for name, value in os.environ.items() if name.lower() not in PROXIES},
     )
-    told = False
-
-    def is_over() -> bool:
-        nonlocal told
-        code = process.poll()
-        if code and not told:
-            told = True
-            note(f"{Path(command[0]).name} has ended with an error. {otherwise}")
-        return code == 0
-
     try:
-        yield is_over
+        yield process.poll
     finally:
         _end(process)
 
@@ -151,21 +155,35 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             process.wait(PATIENCE)
 
 
-PLAYERS: dict[str, tuple[str, ...]] = {
-    "mpv": ("--no-ytdl", "--force-window=yes", "--playlist={}"),
-    "vlc": ("--no-qt-recentplay", "--no-metadata-network-access", "--play-and-exit", "{}"),
-    "xdg-open": ("{}",),
-}
-# It hands the list over to another program, and ends at once.
-HANDS_OVER = frozenset({"xdg-open"})
+# libavformat guesses from a file's bytes what it is, and some of its readers fetch what the file names: HLS,
+# DASH, SDP, ffconcat. So mpv gets the readers of the recordings' own kinds alone, and these get nothing
+# but the recording's bytes; no configuration loosens that.
+MPV = (
+    # Ours is the last list that is read: what is forbidden is forbidden from there on.
+    "--playlist={playlist}",
+    "--no-config",
+    "--load-scripts=no",
+    "--no-ytdl",
+    "--autoload-files=no",
+    "--ordered-chapters=no",
+    "--access-references=no",
+    "--load-unsafe-playlists=no",
+    "--demuxer=lavf",
+    "--demuxer-lavf-o-append=format_whitelist={readers}",
+    "--demuxer-lavf-o-append=protocol_whitelist=none",
+    "--stream-lavf-o-append=protocol_whitelist=http,tcp",
+    "--force-window=yes",
+)
 
 
-def find_player() -> tuple[str, list[str]] | None:
-    """The name of the first player that is there, and its command; `{}` stands for the playlist."""
-    for name, words in PLAYERS.items():
-        if path := shutil.which(name):
-            return name, [path, *words]
-    return None
+def find_player() -> str | None:
+    """Where mpv is: the one player that can be bound to what it is given."""
+    return shutil.which("mpv")
+
+
+def command_player(player: str, playlist: Path, readers: Iterable[str]) -> list[str]:
+    """The command that plays a list of recordings with libavformat's readers of these names alone."""
+    return [player, *(word.format(playlist=playlist, readers=",".join(sorted(readers))) for word in MPV)]
 
 
 @contextmanager

@@ -4,17 +4,26 @@ import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from leakdrop.errors import UsageError
+from leakdrop.errors import LeakdropError, UsageError
 from leakdrop.review.custody import open_log
 from leakdrop.review.inbox import Inbox, open_inbox
 from leakdrop.review.keys import KeyOptions
 from leakdrop.review.places import refuse_file_system_of, refuse_stick
 from leakdrop.review.viewer.desk import Desk
 from leakdrop.review.viewer.notes import default_path, open_notebook
-from leakdrop.review.viewer.programs import HANDS_OVER, browse, find_player, running, write_playlist
+from leakdrop.review.viewer.programs import browse, command_player, find_player, running, write_playlist
 from leakdrop.review.viewer.server import Server
 from leakdrop.review.viewer.site import Site
 from leakdrop.terminal import human_size, note, say, visible
+
+NO_PLAYER = (
+    "mpv was not found, the one player that can be kept from fetching what a file names. If this machine has "
+    "no network at all, open this in another player, and press Ctrl-C at the end:"
+)
+NOT_PLAYED = (
+    "mpv could not play this, or not all of it: it may be damaged, or not be what it looks like. "
+    "Do not hand it to another player on a machine that has any network."
+)
 
 
 def view(
@@ -59,29 +68,28 @@ def view(
 def play(path: Path, options: KeyOptions, *, number: int | None = None) -> int:
     """Play an envelope's recordings, or the one with this number, until the player ends.
 
-    Raises UsageError (there is nothing to play), BundleError, EnvelopeError, KeyFileError, PassphraseError
-    and OSError.
+    Raises UsageError (there is nothing to play), LeakdropError (mpv could not), BundleError, EnvelopeError,
+    KeyFileError, PassphraseError and OSError.
     """
     inbox, keys = open_inbox(path), options.open()
     _check_one(inbox)
     desk = Desk(inbox, keys)
-    chosen = _choose(desk, number)
+    chosen, readers = _choose(desk, number)
     server = Server()
     site = Site(desk, server.door, pages=False)
     addresses = [f"{server.door.address}0/{file}/bytes" for file in chosen]
-    otherwise = f"Open this in another player, and press Ctrl-C at the end: {' '.join(addresses)}"
     with ExitStack() as kept, suppress(KeyboardInterrupt):
-        if found := find_player():
-            name, command = found
-            say(f"Playing with {name}. Ctrl-C ends it.")
+        if player := find_player():
+            say("Playing with mpv. Ctrl-C ends it.")
             playlist = kept.enter_context(write_playlist(addresses))
-            is_over = kept.enter_context(running([word.format(playlist) for word in command], otherwise))
-            # Of some players nobody can tell when they end.
-            server.is_over = lambda: is_over() and name not in HANDS_OVER
+            ask_code = kept.enter_context(running(command_player(player, playlist, readers)))
+            server.is_over = lambda: ask_code() is not None
         else:
-            note(f"No player was found (mpv, VLC). {otherwise}")
+            note(f"{NO_PLAYER} {' '.join(addresses)}")
         sys.stdout.flush()
         server.serve(site.answer)
+        if player and ask_code():
+            raise LeakdropError(NOT_PLAYED)
     return 0
 
 
@@ -90,8 +98,8 @@ def _check_one(inbox: Inbox) -> None:
         raise UsageError(f"{inbox.path} holds {len(inbox.items):,} envelopes: name one of them.")
 
 
-def _choose(desk: Desk, number: int | None) -> list[int]:
-    """The numbers, from 0, of what is played; what there is, is printed. Raises UsageError."""
+def _choose(desk: Desk, number: int | None) -> tuple[list[int], set[str]]:
+    """The numbers, from 0, of what is played, and its readers. It is printed. Raises UsageError."""
     (line,) = desk.lines
     if line.refusal:
         raise line.refusal
@@ -109,4 +117,4 @@ def _choose(desk: Desk, number: int | None) -> list[int]:
     for file in chosen:
         size = human_size(files[file].size)
         say(f"{file + 1:>5}  {kinds[file].words}  {size:>10}  {visible(files[file].name)}")
-    return chosen
+    return chosen, {kinds[file].reader for file in chosen}

@@ -21,7 +21,7 @@ from tests.site import wait_until
 
 MIB = 1024 * 1024
 LARGE = 4064 * MIB if os.environ.get("LEAKDROP_LONG") else 256 * MIB
-HEAD = b"RIFF\xff\xff\xff\xffWAVE"
+HEAD = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0"
 SOUND = HEAD + random.Random(5).randbytes(3 * MIB)
 # What the process reads beside chunks: a little of its own files and of /proc.
 BESIDE = 64 * 1024

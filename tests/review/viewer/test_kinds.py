@@ -1,46 +1,74 @@
-"""What a file is by its first bytes: real files, and such as only pretend."""
+"""What a file is by its own bytes: real files, and such as only pretend."""
+
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakdrop.review.viewer.kinds import HEAD, find_kind
+from leakdrop.review.viewer.kinds import Kind, find_kind
+from tests.review.viewer.hostile_media import ID3, PRETENDERS, RECORDINGS, make_recording
 from tests.site import run
 
 pytestmark = pytest.mark.needs("ffmpeg")
 
+
+def find(content: bytes) -> Kind:
+    return find_kind(lambda start, end: content[start:end])
+
+
 PICTURES = {"a.jpg": "image/jpeg", "a.png": "image/png", "a.gif": "image/gif", "a.webp": "image/webp"}
-SOUNDS = {
-    "a.m4a": "audio/mp4",
-    "a.mp3": "audio/mpeg",
-    "a.wav": "audio/wav",
-    "a.flac": "audio/flac",
-    "a.opus": "audio/ogg",
-    "a.ogg": "audio/ogg",
-    "a.aac": "audio/aac",
-}
-VIDEOS = {
-    "a.mp4": "video/mp4",
-    "a.mov": "video/mp4",
-    "a.3gp": "video/mp4",
-    "a.webm": "video/webm",
-    "a.mkv": "",
+TYPES = {
+    **{".m4a": "audio/mp4", ".mp3": "audio/mpeg", ".wav": "audio/wav", ".flac": "audio/flac"},
+    **{".opus": "audio/ogg", ".ogg": "audio/ogg", ".aac": "audio/aac", ".ogv": "video/ogg"},
+    **{".mp4": "video/mp4", ".mov": "video/mp4", ".3gp": "video/mp4", ".webm": "video/webm"},
 }
 
 
-@pytest.mark.parametrize(("name", "expected"), (PICTURES | SOUNDS | VIDEOS).items())
-def test_a_real_file_is_told_by_its_bytes(tmp_path, name, expected):
-    if name in PICTURES:
-        source = ["-f", "lavfi", "-i", "testsrc=size=64x64", "-frames:v", "1"]
-    elif name in SOUNDS:
-        source = ["-f", "lavfi", "-i", "sine=duration=1"]
-    else:
-        source = ["-f", "lavfi", "-i", "testsrc=size=128x96:duration=1"]
+@pytest.mark.parametrize(("name", "expected"), PICTURES.items())
+def test_a_real_picture_is_told_by_its_bytes(tmp_path, name, expected):
+    source = ["-f", "lavfi", "-i", "testsrc=size=64x64", "-frames:v", "1"]
     made = run("ffmpeg", "-nostdin", "-loglevel", "error", *source, tmp_path / name)
     assert made.returncode == 0, made.stderr
-    kind = find_kind((tmp_path / name).read_bytes()[:HEAD])
-    assert kind.type == expected
-    assert (kind.element == "img") == (name in PICTURES)
+    kind = find((tmp_path / name).read_bytes())
+    assert (kind.type, kind.element) == (expected, "img")
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_real_recording_is_told_by_its_bytes(tmp_path, name):
+    kind = find(make_recording(tmp_path, name))
+    assert kind.type == TYPES[Path(name).suffix]
+    assert kind.is_recording
+
+
+def test_a_film_that_browsers_do_not_play_is_named(tmp_path):
+    source = ["-f", "lavfi", "-i", "testsrc=size=64x64:duration=1"]
+    run("ffmpeg", "-nostdin", "-loglevel", "error", *source, tmp_path / "a.mkv")
+    kind = find((tmp_path / "a.mkv").read_bytes())
+    assert (kind.words, kind.element) == ("Matroska video, which browsers do not play", None)
+
+
+@pytest.mark.parametrize("name", PRETENDERS)
+def test_what_only_begins_as_a_recording_is_none(name):
+    assert find(PRETENDERS[name]("http://127.0.0.1:9")).element is None
+
+
+FRAME = {"MP3": b"\xff\xfb\x90\x64" + bytes(413), "AAC": b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(9)}
+
+
+@pytest.mark.parametrize("kind", FRAME)
+def test_sound_is_seven_frames_of_one_sort_one_after_another(kind):
+    frame, other = FRAME[kind], FRAME["AAC" if kind == "MP3" else "MP3"]
+    assert find(frame * 7).words == f"{kind} sound"
+    assert find(ID3 + frame * 7).words == f"{kind} sound"
+    for broken in (
+        frame * 6,
+        frame * 6 + other,
+        frame * 3 + b"\n" + frame * 7,
+        frame[:-1] * 7,
+        ID3 + ID3 + frame * 7,
+    ):
+        assert find(broken).words == "unknown kind"
 
 
 NOT_SHOWN = {
@@ -66,13 +94,13 @@ NOT_SHOWN = {
 
 @pytest.mark.parametrize("head", NOT_SHOWN.values(), ids=NOT_SHOWN)
 def test_what_could_run_or_fetch_is_not_shown(head):
-    kind = find_kind(head)
+    kind = find(head)
     assert (kind.type, kind.element) == ("", None)
     assert kind.words
 
 
 def test_an_avif_may_hide_behind_a_common_brand():
-    assert find_kind(b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1avif").type == "image/avif"
+    assert find(b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1avif").type == "image/avif"
 
 
 SHOWN = {
@@ -85,8 +113,8 @@ SHOWN = {
 BEGINNINGS = [b"RIFF", b"OggS", b"\x1a\x45\xdf\xa3", b"\x00\x00\x00\x18ftyp", b"\xff", b"ID3", b"GIF8"]
 
 
-@given(st.builds(bytes.__add__, st.sampled_from([*BEGINNINGS, b""]), st.binary(max_size=HEAD)))
+@given(st.builds(bytes.__add__, st.sampled_from([*BEGINNINGS, b""]), st.binary(max_size=256)))
 def test_any_bytes_are_something_and_shown_only_as_a_listed_type(head):
-    kind = find_kind(head)
+    kind = find(head)
     assert kind.words
     assert kind.type in SHOWN if kind.element else kind.type == ""
