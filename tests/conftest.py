@@ -17,6 +17,7 @@ INSTALL = {
     "curl": "curl",
     "ffmpeg": "ffmpeg",
     "mat2": "mat2 bubblewrap",
+    "bwrap": "bubblewrap",
     "espeak-ng": "espeak-ng",
     "exiftool": "libimage-exiftool-perl",
     "heif-enc": "libheif-examples",

@@ -2,6 +2,9 @@
 
 mat2 goes by a file's ending, and knows some kinds of files only. What it leaves out, it leaves out whole: a
 file of a kind that it does not know gets no copy. What mat2 still finds in a copy is told.
+
+mat2, exiftool and ffmpeg read a stranger's bytes. Debian 12's mat2 does not confine them, so it is confined
+itself, whole, with bubblewrap (`sandbox.py`).
 """
 
 import os
@@ -14,12 +17,18 @@ from pathlib import Path
 
 from leakdrop.bundle import compute_sha256
 from leakdrop.errors import UsageError
+from leakdrop.review.sandbox import ENVIRONMENT, TEMPORARY, confine, find_bwrap
 from leakdrop.seal.files import PRIVATE_FILE, PRIVATE_FOLDER
+from leakdrop.terminal import warn
 
 CLEAN_NAME = "clean"
 WORK = ".clean-work"
 BATCH = 50  # files: mat2 takes longer to start than to clean most of them
 SECONDS = 3600  # for a batch: a film is written anew
+NO_BWRAP = (
+    "mat2 runs without a sandbox, since bubblewrap is missing or cannot work here: a file that attacks it "
+    "reaches whatever you can reach. “apt install bubblewrap” on Debian and Ubuntu."
+)
 NO_ENDING = "mat2 goes by a file's ending, and it has none."
 HEADING = re.compile(r"\[\+\] Metadata for (.*):")
 MOST_LINES, MOST_LINE = 100, 300
@@ -49,30 +58,33 @@ def find_mat2() -> str:
 
 def clean_files(folder: Path, names: Sequence[str], mat2: str) -> list[Cleaned]:
     """Make `clean` in `folder`, with a copy of each of these files that mat2 can clean. Raises OSError."""
-    work, copies = folder / WORK, folder / CLEAN_NAME
+    work, copies, bwrap = folder / WORK, folder / CLEAN_NAME, find_bwrap()
+    if not bwrap:
+        warn(NO_BWRAP)
     copies.mkdir(PRIVATE_FOLDER)
     cleaned: list[Cleaned] = []
     for start in range(0, len(names), BATCH):
-        work.mkdir(PRIVATE_FOLDER)
+        for made in (work, work / TEMPORARY):
+            made.mkdir(PRIVATE_FOLDER)
         try:
-            cleaned += _clean([folder / name for name in names[start : start + BATCH]], copies, work, mat2)
+            paths = [folder / name for name in names[start : start + BATCH]]
+            cleaned += _clean(paths, copies, _Cleaner(mat2, bwrap, work))
         finally:
             shutil.rmtree(work)
     return cleaned
 
 
-def _clean(paths: Sequence[Path], copies: Path, work: Path, mat2: str) -> list[Cleaned]:
+def _clean(paths: Sequence[Path], copies: Path, mat2: "_Cleaner") -> list[Cleaned]:
     """Let mat2 see nothing of a file but its ending: the name was chosen by somebody else."""
+    work = mat2.work
     stems = [str(number) for number in range(len(paths))]
     endings = [SAME_AS.get(path.suffix.lower(), path.suffix.lower()) for path in paths]
     for path, stem, ending in zip(paths, stems, endings, strict=True):
         _link(path, work / f"{stem}{ending}")
-    said = _run(
-        mat2, work, *(f"{stem}{ending}" for stem, ending in zip(stems, endings, strict=True) if ending)
-    )
+    said = mat2.run([f"{stem}{ending}" for stem, ending in zip(stems, endings, strict=True) if ending])
     made = [f"{stem}.cleaned{ending}" for stem, ending in zip(stems, endings, strict=True)]
-    there = [name for name in made if (work / name).is_file()]
-    left = _parse_left(_run(mat2, work, "--show", *there)) if there else {}
+    there = [name for name in made if (work / name).is_file() and not (work / name).is_symlink()]
+    left = _parse_left(mat2.run(there, "--show")) if there else {}
     return [
         _take(work / name, copies / path.name, left.get(name, ()))
         if name in there
@@ -89,21 +101,33 @@ def _link(path: Path, link: Path) -> None:
         shutil.copyfile(path, link)
 
 
-def _run(mat2: str, work: Path, *words: str) -> str | None:
-    """What mat2 says, or nothing if it took too long."""
-    try:
-        done = subprocess.run(  # noqa: S603 - no shell, and names that are ours
-            [mat2, *words],
-            cwd=work,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            timeout=SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    return done.stdout.decode("utf-8", "replace")
+@dataclass(frozen=True)
+class _Cleaner:
+    """mat2 in a folder, confined if there is bubblewrap."""
+
+    mat2: str
+    bwrap: str | None
+    work: Path
+
+    def run(self, names: Sequence[str], *options: str) -> str | None:
+        """What mat2 says of these files, or nothing if it took too long."""
+        # Links to what was extracted: it stays as it is, whatever takes mat2 over.
+        files = [path.name for path in self.work.iterdir() if path.is_file()]
+        before = confine(self.bwrap, self.work, files) if self.bwrap else []
+        try:
+            done = subprocess.run(  # noqa: S603 - no shell, and names that are ours
+                [*before, self.mat2, *options, *names],
+                cwd=self.work,
+                env=ENVIRONMENT if self.bwrap else None,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return None
+        return done.stdout.decode("utf-8", "replace")
 
 
 def _explain(said: str | None, name: str) -> str:

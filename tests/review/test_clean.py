@@ -3,15 +3,19 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from leakdrop.review.clean import clean_files
+from leakdrop.review.sandbox import confine, find_bwrap
 from tests.media import make_pdf
 from tests.review.inboxes import list_tree, seal_bytes
-from tests.site import run, temporary_mount
+from tests.site import BIN, run, temporary_mount
 
 
 @pytest.fixture
@@ -143,3 +147,84 @@ def test_a_disk_that_fills_up_while_cleaning_keeps_nothing_half(extract_clean, t
         assert list_tree(tmp_path / "out") == []
     finally:
         run("umount", tmp_path / "out")
+
+
+@pytest.mark.needs("mat2", "strace", "ffmpeg")
+def test_mat2_and_what_it_starts_run_within_bubblewrap_without_a_network(reviewer, tmp_path):
+    run("ffmpeg", "-nostdin", "-f", "lavfi", "-i", "testsrc=size=64x64:duration=1", tmp_path / "a.mp4")
+    files = [("a.mp4", (tmp_path / "a.mp4").read_bytes())]
+    (tmp_path / "x.envelope").write_bytes(seal_bytes([reviewer.public], "m", files))
+    command = [BIN / "leakdrop-review", "extract", tmp_path / "x.envelope", "-o", tmp_path / "out", "--clean"]
+    traced = [
+        "strace",
+        "-f",
+        "-s",
+        "4000",
+        "-o",
+        tmp_path / "trace",
+        "-e",
+        "trace=execve,clone,clone3,unshare",
+    ]
+    done = run(*traced, *command, *reviewer.arguments)
+    assert done.returncode == 0
+    assert "WARNING" not in done.stderr
+    lines = (tmp_path / "trace").read_text(errors="replace").splitlines()
+    begun = next(number for number, line in enumerate(lines) if "/bwrap" in line and "mat2" in line)
+    made = next(number for number, line in enumerate(lines) if number > begun and "CLONE_NEWNET" in line)
+    readers = [
+        number
+        for number, line in enumerate(lines)
+        if re.search(r'execve\("[^"]*/(mat2|ffmpeg|exiftool)"', line) and line.endswith("= 0")
+    ]
+    assert len(readers) >= 2
+    assert min(readers) > made
+
+
+PROBE = """
+import os, pathlib, socket, sys
+def try_to(do):
+    try:
+        do()
+        return True
+    except OSError:
+        return False
+print(os.readlink("/proc/self/ns/net"))
+print([name for _, name in socket.if_nameindex()])
+print(try_to(lambda: open("0.jpg", "ab").write(b"x")))
+print(try_to(lambda: open("0.cleaned.jpg", "wb").write(b"x")))
+print(try_to(lambda: open("/tmp/t", "wb").write(b"x")))
+print(try_to(lambda: open("/usr/t", "wb").write(b"x")))
+print(*(pathlib.Path(path).exists() for path in (sys.argv[1], "/etc/passwd")))
+"""
+
+
+@pytest.mark.needs("bwrap")
+def test_within_bubblewrap_there_is_the_file_and_its_copy_and_nothing_else(tmp_path):
+    (tmp_path / "work/tmp").mkdir(parents=True)
+    (tmp_path / "work/0.jpg").write_bytes(b"original")
+    (tmp_path / "key").write_bytes(b"secret")
+    bwrap = find_bwrap()
+    assert bwrap
+    done = run(
+        *confine(bwrap, tmp_path / "work", ["0.jpg"]), "/usr/bin/python3", "-c", PROBE, tmp_path / "key"
+    )
+    network, interfaces, *could, seen = done.stdout.splitlines()
+    assert network != str(Path("/proc/self/ns/net").readlink())
+    assert interfaces == "['lo']"
+    assert could == ["False", "True", "True", "False"]
+    assert seen == "False False"
+    assert (tmp_path / "work/0.jpg").read_bytes() == b"original"
+
+
+@pytest.mark.needs("mat2")
+def test_where_bubblewrap_is_missing_it_is_said_plainly(extract_clean, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    for program in ("mat2", "python3"):
+        (tmp_path / "bin" / program).symlink_to(shutil.which(program, path="/usr/bin"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    result = extract_clean(("a.txt", b"a"))
+    assert result.code == 0
+    assert (
+        "WARNING: mat2 runs without a sandbox, since bubblewrap is missing or cannot work here" in result.err
+    )
+    assert read_manifest(tmp_path)["a.txt"]["sha256"]
