@@ -2,7 +2,8 @@
 
 Firefox keeps what it plays in a temporary file, whatever Cache-Control says, unless it is told not to: so it
 gets a profile of its own, in which nothing goes to the disk, no script runs, and no address but this
-machine's is reached. The profile is gone when the viewer ends.
+machine's is reached. The profile is gone when the viewer ends. It names the first address, too: on Linux
+every user can read what a program is started with.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import webbrowser
@@ -58,7 +60,7 @@ PREFERENCES: dict[str, bool | int | str] = {
     "browser.search.update": False,
     "browser.shell.checkDefaultBrowser": False,
     "browser.startup.homepage_override.mstone": "ignore",
-    "browser.startup.page": 0,
+    "browser.startup.page": 1,  # the homepage
     "datareporting.policy.dataSubmissionEnabled": False,
     "extensions.update.enabled": False,
     "media.gmp-manager.updateEnabled": False,
@@ -68,29 +70,31 @@ PREFERENCES: dict[str, bool | int | str] = {
 
 @contextmanager
 def browse(address: str) -> Iterator[Callable[[], bool]]:
-    """Open an address in Firefox, or in whatever browser there is. Gives whether the reviewer closed it.
+    """Open an address in Firefox, or in another browser where that is safe. Gives whether it was closed.
 
     A Firefox that we started is ended, and its profile removed.
     """
     found = next(filter(None, map(shutil.which, FIREFOX)), None)
     if found is None:
         note(
-            "There is no Firefox here. In another browser use a private window: "
+            "There is no Firefox here. Open the address above in a private window of another browser: "
             "even so, it may keep on the disk what you play."
         )
-        # Some are waited for until they end, and none gets a page before the viewer serves.
-        threading.Thread(target=_browse_elsewhere, args=[address], daemon=True).start()
+        if sys.platform in ("darwin", "win32"):  # where no command line tells the address
+            # Some are waited for until they end, and none gets a page before the viewer serves.
+            threading.Thread(target=_browse_elsewhere, args=[address], daemon=True).start()
         yield lambda: False
         return
     with tempfile.TemporaryDirectory(
         prefix="leakdrop-", dir=_find_place(), ignore_cleanup_errors=True
     ) as folder:
         profile = Path(folder)
+        preferences = {**PREFERENCES, "browser.startup.homepage": address}
         lines = (
-            f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items()
+            f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in preferences.items()
         )
         (profile / "user.js").write_text("".join(lines))
-        command = [found, "--no-remote", "--new-instance", "--profile", folder, "--new-window", address]
+        command = [found, "--no-remote", "--new-instance", "--profile", folder]
         with running(command) as ask_code:
             yield _Watch(ask_code, Path(found).name).is_over
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,17 @@ from leakdrop.review.viewer.programs import PREFERENCES, browse
 from tests.review.inboxes import seal_bytes, write_bundle
 from tests.site import BIN, PATIENCE, wait_until
 
-# A browser of the test's own: it writes down what the address gives, asked once and once more.
-BROWSER = """#!{python}
-import os, pathlib, sys, urllib.error, urllib.request
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
-told = [sys.argv[-1]]
+# A browser of the test's own: it writes down what it was started with, and what its homepage gives, asked
+# once and once more.
+BROWSER = """
+import json, os, pathlib, re, sys, urllib.error, urllib.request
+profile = pathlib.Path(sys.argv[sys.argv.index("--profile") + 1])
+address = json.loads(re.search(r'"browser.startup.homepage", (".*")', (profile / "user.js").read_text())[1])
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+told = [" ".join(sys.argv), oct(profile.stat().st_mode & 0o777), address]
 for _ in range(2):
     try:
-        told.append(opener.open(sys.argv[-1]).read().decode())
+        told.append(opener.open(address).read().decode())
     except urllib.error.HTTPError as error:
         told.append(str(error.code))
 whole = pathlib.Path(os.environ["TOLD"])
@@ -31,7 +35,7 @@ whole.with_name("unfinished").rename(whole)
 
 
 NO_FIREFOX = (
-    "Note: There is no Firefox here. In another browser use a private window: "
+    "Note: There is no Firefox here. Open the address above in a private window of another browser: "
     "even so, it may keep on the disk what you play.\n"
 )
 
@@ -72,21 +76,36 @@ def test_without_any_browser_the_address_is_told(start_view, tmp_path):
     process = start_view(PATH=tmp_path)
     assert re.search(r"^The inbox is at http://127\.0\.0\.1:\d+/[\w-]{43}/$", process.stdout.readline())
     assert process.stderr.readline() == NO_FIREFOX
-    assert process.stderr.readline() == "Note: No browser was found: open the address in one.\n"
     assert end(process) == (0, "")
 
 
-def test_another_browser_gets_an_address_that_is_good_once(start_view, tmp_path):
-    (tmp_path / "other").write_text(BROWSER.format(python=sys.executable))
-    (tmp_path / "other").chmod(0o755)
-    process = start_view(PATH=tmp_path, BROWSER=tmp_path / "other", TOLD=tmp_path / "told")
+def add_program(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(f"#!{sys.executable}\n{text}")
+    (folder / name).chmod(0o755)
+
+
+def test_firefox_finds_a_ticket_in_its_profile_and_none_on_its_command_line(start_view, tmp_path):
+    add_program(tmp_path, "firefox", BROWSER)
+    process = start_view(PATH=tmp_path, TOLD=tmp_path / "told")
     token = re.search(r"/([\w-]{43})/$", process.stdout.readline())[1]
     wait_until((tmp_path / "told").exists)
-    address, first, second = (tmp_path / "told").read_text().split("\0")
+    words, mode, address, first, second = (tmp_path / "told").read_text().split("\0")
+    assert "http" not in words
+    assert mode == "0o700"
     assert token not in address
     assert "what the source said" in first
     assert second == "404"
-    assert end(process) == (0, NO_FIREFOX)
+    assert process.wait(PATIENCE) == 0
+
+
+def test_no_other_browser_is_started_where_every_user_reads_command_lines(start_view, tmp_path):
+    for name in ("other", "xdg-open", "chromium"):
+        add_program(tmp_path, name, f"open({str(tmp_path / 'told')!r}, 'w')")
+    process = start_view(PATH=tmp_path, BROWSER=tmp_path / "other", DISPLAY=":9")
+    assert process.stderr.readline() == NO_FIREFOX
+    time.sleep(1)
+    assert end(process) == (0, "")
+    assert not (tmp_path / "told").exists()
 
 
 def test_a_browser_that_fails_leaves_the_address(start_view, tmp_path):
