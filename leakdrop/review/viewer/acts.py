@@ -1,5 +1,10 @@
-"""What is done with a submission, on its page: marks, the note, the reply, the extraction."""
+"""What is done with a submission, on its page: marks, the note, the reply, the extraction.
 
+All buttons belong to one form: whichever is pressed, what was typed into the note and the reply goes along,
+and stands there again. The form has a number that is good for one reply: sent twice, it seals once.
+"""
+
+import secrets
 from collections.abc import Iterator
 
 from leakdrop.review.replying import WHAT_NEXT
@@ -7,7 +12,7 @@ from leakdrop.review.viewer.desk import Desk, Line
 from leakdrop.review.viewer.extraction import Extraction
 from leakdrop.review.viewer.markup import Child, Element, Own, element
 from leakdrop.review.viewer.notes import MAX_NOTE
-from leakdrop.review.viewer.pages import FORGED, bdi, link, make_notice
+from leakdrop.review.viewer.pages import FORGED, bdi, make_notice
 from leakdrop.review.viewer.reply import MAX_TEXT
 from leakdrop.terminal import human_size
 
@@ -18,34 +23,56 @@ ADVICE = (
 )
 
 
-def _make_form(address: str, *body: Child, **hidden: str) -> Element:
-    fields = [element("input", type="hidden", name=name, value=value) for name, value in hidden.items()]
-    return element("form", *fields, *body, method="post", action=address)
+FORM = "typed"
+
+
+def make_form(here: str) -> Element:
+    """The form to which the fields and buttons of a page belong, wherever they stand."""
+    once = element("input", type="hidden", name="once", value=secrets.token_urlsafe(16))
+    return element("form", once, method="post", action=f"{here}/keep", id=FORM)
+
+
+def _make_button(label: str, here: str, act: str, **more: str) -> Element:
+    return element("button", label, form=FORM, formaction=f"{here}/{act}", **more)
+
+
+def _make_area(text: str, **more: str) -> Element:
+    # A parser of HTML drops a line end at the beginning.
+    return element("textarea", Own("\n" + text), form=FORM, dir="auto", **more)
 
 
 def make_buttons(desk: Desk, here: str, line: Line) -> Element:
     is_marked = desk.note(line).marked
     return element(
         "div",
-        _make_form(
-            f"{here}/mark",
-            element("button", "Remove the mark" if is_marked else "Mark"),
-            marked="no" if is_marked else "yes",
+        _make_button(
+            "Remove the mark" if is_marked else "Mark",
+            here,
+            "mark",
+            name="marked",
+            value="no" if is_marked else "yes",
         ),
-        _make_form(f"{here}/new", element("button", "Back to the inbox as new")),
+        _make_button("Back to the inbox as new", here, "new"),
         class_="buttons",
         id="mark",
     )
 
 
 def make_note(desk: Desk, here: str, line: Line) -> Element:
-    # A parser of HTML drops a line end at the beginning.
-    text = element("textarea", Own("\n" + desk.note(line).note), name="note", id="text", rows="5", dir="auto")
-    text.set("maxlength", str(MAX_NOTE))
+    typed = desk.find_typed_note(line)
+    text = _make_area(
+        desk.note(line).note if typed is None else typed,
+        name="note",
+        id="text",
+        rows="5",
+        maxlength=str(MAX_NOTE),
+    )
     return element(
         "section",
         element("h2", element("label", "Your note", for_="text")),
-        _make_form(f"{here}/note", text, element("button", "Keep the note")),
+        text,
+        element("p", "This is not kept yet.", role="status") if typed is not None else None,
+        element("div", _make_button("Keep the note", here, "note"), class_="buttons"),
         element("p", "Notes are kept on this machine, sealed to your own key.", class_="facts"),
         id="note",
     )
@@ -83,25 +110,19 @@ def _tell_reply(desk: Desk, here: str, line: Line) -> Iterator[Child]:
         return
     if line in desk.forged:
         yield element("p", FORGED)
-    # A parser of HTML drops a line end at the beginning.
-    text = element("textarea", Own("\n" + reply.text), name="text", id="reply-text", rows="7", dir="auto")
-    text.set("maxlength", str(MAX_TEXT))
-    yield _make_form(
-        f"{here}/reply",
-        text,
-        element(
-            "div",
-            element("button", "Seal the reply"),
-            element("button", "Put in “Received, thank you”", name="received", value="yes"),
-            class_="buttons",
-        ),
+    yield _make_area(reply.text, name="text", id="reply-text", rows="7", maxlength=str(MAX_TEXT))
+    yield element(
+        "div",
+        _make_button("Seal the reply", here, "reply"),
+        _make_button("Put in “Received, thank you”", here, "reply", name="received", value="yes"),
+        class_="buttons",
     )
     yield element(
         "p",
         "It is sealed to this source alone and written onto the stick, for the operator. Files go along with "
         "the command ",
         element("code", "leakdrop-review reply"),
-        "; a text is enough. What you have not sealed is lost when you leave this page.",
+        "; a text is enough. Every button of this page keeps what you typed; a link away from it does not.",
         class_="facts",
     )
 
@@ -125,8 +146,12 @@ def _tell_extraction(desk: Desk, here: str, line: Line, extraction: Extraction |
     if extraction and extraction.is_under_way:
         share = extraction.done * 100 // extraction.total
         yield element("p", f"Extracting: {share} % of {human_size(extraction.total)}.", role="status")
-        yield element("p", link("Look again", f"{here}/?again={extraction.done}#extract"))
-        yield _make_form(f"{here}/stop", element("button", "Stop"))
+        yield element(
+            "div",
+            _make_button("Look again", here, "look"),
+            _make_button("Stop", here, "stop"),
+            class_="buttons",
+        )
         return
     if extraction and extraction.extracted:
         yield element("p", "Extracted, and every byte checked, into ", bdi(str(extraction.extracted.folder)))
@@ -138,4 +163,4 @@ def _tell_extraction(desk: Desk, here: str, line: Line, extraction: Extraction |
     if extraction:
         yield element("p", f"It was not extracted. {extraction.failure}", role="status")
     yield element("p", "Into ", bdi(str(desk.output)), ", in a folder of its own, under safe names.")
-    yield _make_form(f"{here}/extract", element("button", "Extract this submission"))
+    yield element("div", _make_button("Extract this submission", here, "extract"), class_="buttons")

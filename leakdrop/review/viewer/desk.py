@@ -104,6 +104,9 @@ class Desk:
         self._replies: dict[int, Reply] = {}
         self._lock = threading.Lock()
         self._notes_lock = threading.Lock()
+        self._typed_notes: dict[int, str] = {}
+        self._sealed_forms: set[str] = set()
+        self._reply_lock = threading.Lock()
 
     @contextmanager
     def open(self, number: int) -> Iterator[Envelope]:
@@ -156,12 +159,34 @@ class Desk:
     def find_reply(self, line: Line) -> Reply:
         return self._replies.get(line.number, Reply())
 
+    def keep_typed(self, line: Line, note: str | None, reply: str | None) -> None:
+        """Keep in memory what stands in the fields of a submission's page; None is left as it was."""
+        if note is not None:
+            self._typed_notes[line.number] = note
+        if reply is not None:
+            self._replies[line.number] = replace(self.find_reply(line), text=reply)
+
+    def find_typed_note(self, line: Line) -> str | None:
+        """A note that was typed and not kept yet."""
+        typed = self._typed_notes.get(line.number)
+        return None if typed == self.note(line).note else typed
+
     def draft_reply(self, line: Line, text: str) -> None:
         """Put “Received, thank you” behind the text of a reply."""
         self._replies[line.number] = Reply(text).add_received()
 
-    def reply(self, line: Line, text: str) -> None:
-        """Seal a reply to a submission's source. If that is not possible, the text stays."""
+    def reply(self, line: Line, text: str, once: str = "") -> None:
+        """Seal a reply to a submission's source. If that is not possible, the text stays.
+
+        What was sealed for the form with the number `once` is not sealed again.
+        """
+        with self._reply_lock:
+            if once not in self._sealed_forms:
+                self._seal_reply(line, text)
+                if once and self.find_reply(line).sealed:
+                    self._sealed_forms.add(once)
+
+    def _seal_reply(self, line: Line, text: str) -> None:
         try:
             with self.open(line.number) as envelope:
                 # What was read is what is answered, whatever has been laid in its place.

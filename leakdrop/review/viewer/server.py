@@ -18,7 +18,7 @@ from leakdrop.terminal import locate, warn
 
 HOST = "127.0.0.1"
 MOST_CONNECTIONS = 64
-MAX_FORM = 1 << 20  # bytes
+MAX_FORM = 2 << 20  # bytes: a note and a reply, nine for each character at most
 # A browser that is paused reads no further for as long as it likes, and asks again if it has to.
 ASKING, SENDING = 20, 600  # seconds without a byte
 # What is sent ahead of a browser that seeks elsewhere was opened for nothing.

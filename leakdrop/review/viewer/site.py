@@ -6,7 +6,7 @@
     GET  /<token>/<envelope>/            a submission; ?page=2 of its files
     GET  /<token>/<envelope>/<file>/     a picture or a recording on a page of its own
     GET  /<token>/<envelope>/<file>/bytes    its bytes, or a range of them
-    POST /<token>/<envelope>/note, mark, new, reply, extract, stop
+    POST /<token>/<envelope>/keep, note, mark, new, reply, extract, look, stop
 
 Envelopes and files are numbers: no name that a source chose stands in an address.
 """
@@ -115,18 +115,24 @@ class Site:
         if not self.pages or len(parts) != 2:
             raise NOTHING
         line, form = self._find_line(parts[0]), request.read_form()
+        note, reply = (
+            _read_text(form, name, most) for name, most in (("note", MAX_NOTE), ("text", MAX_TEXT))
+        )
+        self.desk.keep_typed(line, note, None if parts[1] == "reply" else reply)
         match parts[1]:
+            case "keep" | "look":
+                pass
             case "note":
-                self.desk.write_note(line, note=_read_text(form, "note", MAX_NOTE))
+                self.desk.write_note(line, note=note or "")
             case "mark":
                 self.desk.write_note(line, marked=form.get("marked") == "yes")
             case "new":
                 self.desk.write_note(line, read=False)
                 return _redirect(self.door.address)
             case "reply" if "received" in form:
-                self.desk.draft_reply(line, _read_text(form, "text", MAX_TEXT))
+                self.desk.draft_reply(line, reply or "")
             case "reply":
-                self.desk.reply(line, _read_text(form, "text", MAX_TEXT))
+                self.desk.reply(line, reply or "", form.get("once", ""))
             case "extract":
                 self.desk.extract(line)
             case "stop":
@@ -134,7 +140,8 @@ class Site:
             case _:
                 raise NOTHING
         # The part of the page that was just used.
-        return _redirect(f"{self.door.address}{line.number}/#{parts[1].replace('stop', 'extract')}")
+        place = "extract" if parts[1] in ("look", "stop") else parts[1]
+        return _redirect(f"{self.door.address}{line.number}/#{place}")
 
     def _find_line(self, number: str) -> Line:
         index = _parse_number(number)
@@ -200,9 +207,11 @@ def _parse_number(text: str) -> int:
     return int(text)
 
 
-def _read_text(form: dict[str, str], name: str, most: int) -> str:
-    """A text as it was typed, with LF at the ends of lines. Raises RefusedError."""
-    text = form.get(name, "").replace("\r\n", "\n")
+def _read_text(form: dict[str, str], name: str, most: int) -> str | None:
+    """A text as it was typed, with LF at the ends of lines; None if it has no field. Raises RefusedError."""
+    if name not in form:
+        return None
+    text = form[name].replace("\r\n", "\n")
     if len(text) > most:
         raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A {name} has at most {most:,} characters.")
     return text

@@ -6,7 +6,14 @@ from contextlib import ExitStack
 from leakdrop.envelope.opening import Envelope
 from leakdrop.errors import BundleError, EnvelopeError, Kind
 from leakdrop.review.listing import SEALED_WORDS
-from leakdrop.review.viewer.acts import ADVICE, make_buttons, make_extraction, make_note, make_reply
+from leakdrop.review.viewer.acts import (
+    ADVICE,
+    make_buttons,
+    make_extraction,
+    make_form,
+    make_note,
+    make_reply,
+)
 from leakdrop.review.viewer.desk import Desk, Line
 from leakdrop.review.viewer.kinds import Kind as FileKind
 from leakdrop.review.viewer.markup import Child, Element, Lines, element
@@ -34,7 +41,7 @@ def write_submission(desk: Desk, base: str, line: Line, page: int) -> bytes:
     """
     here = f"{base}/{line.number}"
     title = f"Envelope {line.item.short_name}"
-    top = [link_to_inbox(base), element("h1", title)]
+    top = [link_to_inbox(base), element("h1", title), make_form(here)]
     if line.refusal:
         return write(base, title, *top, *_tell_refusal(desk, line))
     failure = _mark_read(desk, line)

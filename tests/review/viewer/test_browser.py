@@ -206,7 +206,7 @@ def test_the_keyboard_alone_is_enough(browser, viewer):
     tab_to(browser, f".name[href$='/{viewer.first}/']")
     strike(browser, ENTER)
     wait_until(lambda: browser.find_elements("id", "text"))
-    tab_to(browser, "form[action$='mark'] button")
+    tab_to(browser, "button[formaction$='mark']")
     strike(browser, ENTER)
     wait_until(lambda: shows(browser, "Remove the mark"))
     tab_to(browser, "#text")
@@ -216,6 +216,20 @@ def test_the_keyboard_alone_is_enough(browser, viewer):
     wait_until(lambda: browser.get_url().endswith("#note"))
     assert browser.find_element("id", "text").get_property("value") == "by keys"
     tab_to(browser, "audio")
+
+
+def test_what_was_typed_stays_whichever_button_is_pressed(browser, viewer):
+    browser.navigate(f"{viewer.url}{viewer.first}/")
+    browser.find_element("id", "reply-text").send_keys("Dear you")
+    browser.find_element("id", "text").send_keys("a thought")
+    before = browser.find_element("css selector", "button[formaction$='mark']").text
+    browser.find_element("css selector", "button[formaction$='mark']").click()
+    wait_until(lambda: browser.find_element("css selector", "button[formaction$='mark']").text != before)
+    assert browser.find_element("id", "reply-text").get_property("value") == "Dear you"
+    assert browser.find_element("id", "text").get_property("value").endswith("a thought")
+    browser.find_element("id", "reply-text").clear()
+    browser.find_element("css selector", "button[formaction$='note']").click()
+    wait_until(lambda: browser.get_url().endswith("#note"))
 
 
 def test_a_reply_is_written_and_sealed_by_keyboard(browser, viewer):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import threading
 
 import pytest
 
@@ -10,6 +11,7 @@ from leakdrop.bundle import parse_reply_name
 from leakdrop.envelope.index import ReplyTo
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.review.replying import RECEIVED
+from leakdrop.review.viewer.notes import MAX_NOTE
 from leakdrop.review.viewer.reply import MAX_TEXT
 from tests.replies import label_receipt
 from tests.review.inboxes import flip, list_tree, seal_bytes, write_bundle
@@ -25,12 +27,10 @@ def amina(reviewer) -> bytes:
     return seal_bytes([reviewer.public], "from amina", reply_to=AMINA.reply_to)
 
 
-def typed(viewer, number="0") -> str:
+def typed(viewer, number="0", field="text") -> str:
     """What stands in the form."""
     (area,) = [
-        found
-        for found in parse(viewer.ask(f"{number}/").body).iter("textarea")
-        if found.get("name") == "text"
+        found for found in parse(viewer.ask(f"{number}/").body).iter("textarea") if found.get("name") == field
     ]
     return (area.text or "").removeprefix("\n")
 
@@ -63,6 +63,62 @@ def test_looking_at_the_page_again_seals_nothing_again(view, amina, tmp_path):
     assert len(replies(tmp_path / "stick")) == 1
     viewer.post("0/reply", text="twice")
     assert len(replies(tmp_path / "stick")) == 2
+
+
+def number_of_form(viewer) -> str:
+    page = parse(viewer.ask("0/").body)
+    (number,) = [found.get("value") for found in page.iter("input") if found.get("name") == "once"]
+    return number
+
+
+def test_a_form_that_is_sent_twice_seals_one_reply(view, amina, tmp_path):
+    viewer = view(amina)
+    once = number_of_form(viewer)
+    form = {"text": TEXT, "once": once}
+    both = [threading.Thread(target=viewer.post, args=["0/reply"], kwargs=form) for _ in range(2)]
+    for sending in both:
+        sending.start()
+    for sending in both:
+        sending.join()
+    assert len(replies(tmp_path / "stick")) == 1
+    assert "Sealed a message into" in viewer.ask("0/").text
+    assert number_of_form(viewer) != once
+    viewer.post("0/reply", text=TEXT, once=number_of_form(viewer))
+    assert len(replies(tmp_path / "stick")) == 2
+
+
+def test_a_form_that_sealed_nothing_can_be_sent_again(view, amina, tmp_path):
+    viewer = view(amina)
+    once = number_of_form(viewer)
+    (tmp_path / "stick").rename(tmp_path / "pulled out")
+    viewer.post("0/reply", text=TEXT, once=once)
+    (tmp_path / "pulled out").rename(tmp_path / "stick")
+    viewer.post("0/reply", text=TEXT, once=once)
+    assert len(replies(tmp_path / "stick")) == 1
+
+
+@pytest.mark.parametrize("act", ["keep", "mark", "new", "note", "look", "stop", "extract"])
+def test_no_other_button_loses_what_was_typed(view, amina, tmp_path, act):
+    viewer = view(amina, words=("-o", tmp_path / "out"))
+    more = {"marked": "yes"} if act == "mark" else {}
+    viewer.post(f"0/{act}", note="a note\r\nof two lines", text=TEXT, **more)
+    assert typed(viewer) == TEXT
+    assert typed(viewer, field="note") == "a note\nof two lines"
+    assert ("This is not kept yet." in viewer.ask("0/").text) == (act != "note")
+    assert replies(tmp_path / "stick") == []
+
+
+@pytest.mark.parametrize("more", [{}, {"received": "yes"}], ids=["seal", "put in"])
+def test_sealing_does_not_lose_the_note_that_was_typed(view, amina, more):
+    viewer = view(amina)
+    viewer.post("0/reply", note="a note", text="hello", **more)
+    assert typed(viewer, field="note") == "a note"
+
+
+def test_the_longest_note_and_the_longest_reply_go_together(view, amina):
+    viewer = view(amina)
+    assert viewer.post("0/keep", note="字" * MAX_NOTE, text="字" * MAX_TEXT).status == 303
+    assert typed(viewer, field="note") == "字" * MAX_NOTE
 
 
 def test_received_is_put_behind_what_was_typed_and_sealed_only_then(view, amina, tmp_path):
