@@ -197,7 +197,7 @@ def _tell_findings(desk: Desk, base: str) -> Iterator[Element]:
     if refused := [line for line in desk.lines if line.refusal]:
         yield make_notice(
             f"{count(len(refused), 'envelope')} cannot be opened here",
-            element("p", *_link_to(base, refused)),
+            element("p", *link_to(base, refused)),
             loud=False,
         )
     if comparison.extra:
@@ -230,21 +230,21 @@ def _tell_forgers(desk: Desk, base: str) -> Iterator[Element]:
             element(
                 "p",
                 "Somebody who can open one of them made the other: it does not come from its source. ",
-                *_link_to(base, desk.twins),
+                *link_to(base, desk.twins),
             ),
         )
     if desk.forged:
         yield make_notice(
             "One mailbox, and different keys",
-            element("p", f"{FORGED} ", *_link_to(base, desk.forged)),
+            element("p", f"{FORGED} ", *link_to(base, desk.forged)),
         )
 
 
 def _name_unknown(base: str, key_id: bytes, lines: Sequence[Line]) -> Element:
-    return element("li", element("code", key_id.hex()), ": ", *_link_to(base, lines))
+    return element("li", element("code", key_id.hex()), ": ", *link_to(base, lines))
 
 
-def _link_to(base: str, lines: Sequence[Line], most: int = 5) -> Iterator[Child]:
+def link_to(base: str, lines: Sequence[Line], most: int = 5) -> Iterator[Child]:
     for number, line in enumerate(lines[:most]):
         yield ", " if number else ""
         yield link(line.item.short_name, f"{base}/{line.number}/")

@@ -21,6 +21,7 @@ from leakdrop.review.viewer.pages import (
     FORGED,
     bdi,
     link,
+    link_to,
     link_to_inbox,
     make_notice,
     make_pager,
@@ -32,6 +33,10 @@ from leakdrop.terminal import count, human_size
 FILES_PER_PAGE = 50
 
 BACK_IN = "If the stick was pulled out, put it in again. The text of your reply is still here."
+UNDRAWN = (
+    "If there is only grey here, the browser cannot draw it: it is damaged, too large, or only begins as a "
+    "picture does. Extract it, and open it as safely as a document."
+)
 
 
 def write_submission(desk: Desk, base: str, line: Line, page: int) -> bytes:
@@ -59,7 +64,7 @@ def write_submission(desk: Desk, base: str, line: Line, page: int) -> bytes:
             *top,
             failure,
             make_buttons(desk, here, line),
-            *_tell_readers(desk, line),
+            *_tell_readers(desk, base, line),
             _make_message(envelope),
             _make_files(desk, here, line, envelope, page),
             _make_facts(desk, base, line, envelope),
@@ -86,6 +91,7 @@ def write_file(desk: Desk, base: str, line: Line, number: int) -> bytes:
         _show(f"{base}/{line.number}/{number}/bytes", number, kind, preload="metadata")
         if kind.element
         else _warn(),
+        element("p", UNDRAWN, class_="facts") if kind.element == "img" else None,
     )
 
 
@@ -105,7 +111,7 @@ def _tell_refusal(desk: Desk, line: Line) -> Iterator[Child]:
         yield _name_keys(desk, line)
 
 
-def _tell_readers(desk: Desk, line: Line) -> Iterator[Child]:
+def _tell_readers(desk: Desk, base: str, line: Line) -> Iterator[Child]:
     if desk.keys.find_unknown(line.key_ids):
         yield make_notice(
             "Also sealed to a key that you do not know",
@@ -113,14 +119,28 @@ def _tell_readers(desk: Desk, line: Line) -> Iterator[Child]:
             _name_keys(desk, line),
         )
     if line in desk.forged:
-        yield make_notice("Another submission has the same mailbox, and another key", element("p", FORGED))
+        others = [other for other in desk.forged if other is not line and _shares_mailbox(other, line)]
+        yield make_notice(
+            "Another submission has the same mailbox, and another key",
+            element("p", f"{FORGED} Beside this one: ", *link_to(base, others)),
+        )
     if line in desk.twins:
+        others = [
+            other for other in desk.twins if other is not line and other.header_sha256 == line.header_sha256
+        ]
         yield make_notice(
             "Another envelope has the same header",
             element(
-                "p", "Somebody who can open one of them made the other: it does not come from its source."
+                "p",
+                "Somebody who can open one of them made the other: it does not come from its source. "
+                "Beside this one: ",
+                *link_to(base, others),
             ),
         )
+
+
+def _shares_mailbox(one: Line, other: Line) -> bool:
+    return bool(one.receipt and other.receipt and one.receipt[0] == other.receipt[0])
 
 
 def _name_keys(desk: Desk, line: Line) -> Element:
