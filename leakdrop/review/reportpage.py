@@ -211,9 +211,9 @@ def _write_custody(custody: dict[str, Any]) -> str:
         f"{count(shown, 'line')} of it told of this envelope. What the others say is not shown here.</p>"
         "<p>SHA-256 of the whole log as it was then: "
         f'<code id="custody-sha256">{_show(custody["sha256"])}</code>. Each line of the log names the '
-        "SHA-256 of all before it, so none can be changed, removed or put in without another sum here. Whoever "
-        "may see the log (custody.jsonl) puts it beside this file, and <code>leakdrop-review verify</code> "
-        "compares them.</p>"
+        "SHA-256 of all before it, so none can be changed, removed or put in without another sum here. "
+        "Whoever may see the log (custody.jsonl) puts it beside this file, and "
+        "<code>leakdrop-review verify</code> compares them.</p>"
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from leakdrop.acknowledgement import load_acknowledgement
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.review.keys import load_public_keys
 from leakdrop.review.replying import RECEIVED
@@ -226,7 +227,7 @@ def test_the_guide_is_followed_to_the_letter(package, offline, tmp_path):
         if " reply " in command:
             command = command.replace("3f0c91ab", first.name[:8])
         # There the stick is another disk, and here a folder of the same one.
-        command += " --here" if re.search(" (extract|report|reply) /", command) else ""
+        command += " --here" if re.search(" (extract|report|reply|acknowledge) [/~]", command) else ""
         done = offline("env", f"PATH={programs}", "sh", "-c", command, input=PASSPHRASE)
         assert (done.returncode, done.stderr) == (0, ""), line
         said[line.split()[1]] = done.stdout
@@ -237,6 +238,7 @@ def test_the_guide_is_followed_to_the_letter(package, offline, tmp_path):
     (reply,) = (stick / "bundle/replies").iterdir()
     with reply.open("rb") as file:
         assert open_envelope(file, [sources[0].key_pair]).index.message == RECEIVED
+    assert len(load_acknowledgement(stick / "bundle")) == 2
     assert '"did":"reply"' in (tmp_path / "case/custody.jsonl").read_text()
 
 
