@@ -102,6 +102,9 @@ def test_a_bundle_is_opened_on_a_laptop_that_never_had_a_network(package, offlin
     assert (installed.returncode, installed.stderr) == (0, "")
     program = tmp_path / "leakdrop-review/bin/leakdrop-review"
     assert f"{program} --help" in installed.stdout
+    server = offline(tmp_path / "leakdrop-review/bin/leakdrop", "status")
+    assert (server.returncode, "What a server needs is not installed here" in server.stderr) == (1, True)
+    assert server.stderr.count("\n") == 1
 
     reviewer = make_reviewer(tmp_path / "keys", "Reviewers")
     files = [(recordings.talk.name, recordings.talk.read_bytes()), ("شهادة.txt", ARABIC.encode())]
