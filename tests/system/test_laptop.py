@@ -79,6 +79,27 @@ def test_the_sums_are_those_of_all_files(package):
     assert run("sha256sum", "--check", "--strict", archive, cwd=package.parent).returncode == 0
 
 
+def test_the_guide_is_in_the_package(package, tmp_path):
+    """Who opens it on a laptop without a network has no other place to look."""
+    assert (package / "reviewing.md").read_text().startswith("# Reviewing, from unpacking the laptop")
+    for name in re.findall(r"\b[a-z]+\.md\b", (package / "README.txt").read_text()):
+        assert (package / name).is_file()
+    assert f"The guide, step by step: {package}/reviewing.md\n" in install(package, tmp_path / "here").stdout
+
+
+def test_building_the_servers_wheel_leaves_the_package_alone(tmp_path):
+    kept, old = "leakdrop-review-0.1.0.zip", "leakdrop-0.0.9-py3-none-any.whl"
+    (tmp_path / "dist").mkdir()
+    for name in (kept, old):
+        (tmp_path / "dist" / name).touch()
+    commands = run("make", "--dry-run", "--always-make", "wheel", cwd=TOP).stdout.splitlines()
+    removing = [line for line in commands if line.startswith("rm ") and " dist" in line]
+    assert removing
+    for line in removing:
+        run("sh", "-c", line, cwd=tmp_path)
+    assert list_tree(tmp_path / "dist") == [kept]
+
+
 @pytest.fixture
 def offline(tmp_path):
     """Runs a command where no network interface is up, in an environment that holds a home and no more."""
