@@ -266,6 +266,26 @@ def test_the_guide_is_followed_to_the_letter(package, offline, tmp_path):
     assert '"did":"reply"' in (tmp_path / "case/custody.jsonl").read_text()
 
 
+@pytest.mark.needs("unshare")
+def test_the_drill_needs_no_bundle(package, offline, tmp_path):
+    """The commands of docs/reviewing.md; only the words come from files, and not from a keyboard."""
+    assert install(package, tmp_path / "leakdrop-review").returncode == 0
+    guide = (TOP / "docs/reviewing.md").read_text()
+    drill = guide.partition("\n## 7. ")[2].partition("\n## 8. ")[0]
+    lines = "".join(re.findall("```text\n(.*?)```", drill, re.DOTALL)).splitlines()
+    make = "leakdrop-review keygen Reviewers-Q1 -o ~/keys"
+    paper = "leakdrop-review shares ~/keys/Reviewers-Q1.key -o ~/paper"
+    programs = f"{tmp_path}/leakdrop-review/bin:/usr/bin:/bin"
+    assert not [line for line in lines if "/media" in line]
+    for line in [make, paper, *map(str.strip, lines)]:
+        command = f"{line} --share $(ls ~/paper/* | head -n 2)" if " restore " in line else line
+        done = offline("env", f"PATH={programs}", "sh", "-c", command, input=PASSPHRASE)
+        assert (done.returncode, done.stderr) == (0, ""), line
+        if " read " in line:
+            assert "    This is the drill.\n" in done.stdout
+    assert not (tmp_path / "drill").exists()
+
+
 def make_photo(path: Path) -> bytes:
     """A small JPEG that names its camera."""
     picture = ["-f", "lavfi", "-i", "testsrc=size=64x64", "-frames:v", "1", path]
