@@ -14,6 +14,7 @@ import { FileChangedError, SubmissionError } from "./errors.js";
 import { FILE_KEY, SHARE, chunkAad, computeMac, deriveBodyKey, deriveWrapKey } from "./filekey.js";
 import { Header, MAC, MAX_STANZAS, NONCE, Stanza, countChunks, envelopeLength } from "./header.js";
 import { encodeIndex } from "./index.js";
+import { wipe } from "./keys.js";
 import { PIECE, padded } from "./padding.js";
 import { sealBox } from "./sealedbox.js";
 
@@ -53,6 +54,7 @@ export async function sealFileKey(fileKey, publicKey) {
   const sealed = sealBox(share, publicKey.x25519);
   const { cipherText: kem, sharedSecret: shared } = ml_kem768.encapsulate(publicKey.mlkem);
   const wrapKey = await deriveWrapKey(share, shared, kem, sealed, publicKey);
+  wipe(share, shared);
   const { keyId } = publicKey;
   const wrapped = await encrypt(wrapKey, new Uint8Array(NONCE), fileKey, keyId);
   return new Stanza(keyId, kem, sealed, wrapped);
@@ -246,7 +248,9 @@ async function readSlice(file, start, end) {
 async function beginSealing(recipients) {
   const fileKey = randomBytes(FILE_KEY);
   const header = await sealHeader(fileKey, recipients);
-  return { header, bodyKey: await deriveBodyKey(fileKey, header) };
+  const bodyKey = await deriveBodyKey(fileKey, header);
+  wipe(fileKey);
+  return { header, bodyKey };
 }
 
 /**
