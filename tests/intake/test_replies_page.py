@@ -171,6 +171,19 @@ def test_words_are_checked_as_they_are_typed(standard, relay):
     assert relay.count("POST") == 0
 
 
+def test_each_word_may_stand_in_a_line_of_its_own_and_enter_behind_the_last_one_asks(standard, site):
+    words, receipt = new_receipt()
+    reply_to(site, receipt, "for the one with a list")
+    reader = Reader(standard, site.url).wait_for_field()
+    enter = "\ue007"
+    reader.find("words").send_keys(enter.join(f"{number}. {word}" for number, word in enumerate(words, 1)))
+    assert reader.find("words").get_property("value").count("\n") == 11
+    assert reader.state == "idle"
+    reader.find("words").send_keys(enter)
+    reader.wait_for("done")
+    assert "for the one with a list" in reader.replies()[0]
+
+
 def test_a_read_reply_is_deleted_after_one_question(each_browser, site):
     words, receipt = new_receipt()
     reply_to(site, receipt, "to be deleted", "to stay")

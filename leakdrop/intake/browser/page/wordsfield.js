@@ -76,9 +76,9 @@ export class WordsField {
     this.field.addEventListener("change", () => this.judge(false));
   }
 
-  /** Run when Enter is pressed in it. @param {() => void} act */
+  /** Run when Enter is pressed behind twelve words that fit; before, it begins a new line. @param {() => void} act */
   whenEntered(act) {
-    whenEntered(this.field, act);
+    whenEntered(this.field, act, () => this.judge(false).isReceipt);
   }
 
   get isEmpty() {
