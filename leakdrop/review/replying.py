@@ -19,7 +19,7 @@ from leakdrop.review.custody import Act
 from leakdrop.review.inbox import Inbox, Item, open_inbox
 from leakdrop.review.keys import KeySet
 from leakdrop.review.receipts import find_forged, look_for_receipts
-from leakdrop.seal.files import check_room, create_whole_file, sync_folder
+from leakdrop.seal.files import PUBLIC_FILE, check_room, create_whole_file, sync_folder
 from leakdrop.seal.offline import Draft, seal_draft_into
 from leakdrop.terminal import describe_contents, human_size
 
@@ -112,9 +112,9 @@ def _seal(answer: Draft, reply_to: ReplyTo) -> bytes:
 
 
 def _write(path: Path, envelope: bytes) -> None:
-    """Write a file that was not there. Raises NoRoomError and OSError."""
+    """Write a file that was not there, and that the operator can read. Raises NoRoomError and OSError."""
     check_room(path.parent, len(envelope), "The reply")
     path.parent.mkdir(exist_ok=True)
-    with create_whole_file(path) as file:
+    with create_whole_file(path, PUBLIC_FILE) as file:
         file.write(envelope)
     sync_folder(path.parent.parent)

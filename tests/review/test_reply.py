@@ -81,6 +81,13 @@ def test_a_text_is_sealed_to_the_source_and_lies_in_replies_under_its_own_name(a
     assert "who watches" not in result.out
 
 
+def test_the_operator_can_read_a_reply_although_another_user_wrote_it(answering, stick, reviewer, tmp_path):
+    readable = tmp_path / "readable"
+    readable.touch(0o644)
+    assert answering(find(stick, reviewer, "amina"), "--received").code == 0
+    assert only_reply(stick).stat().st_mode == readable.stat().st_mode
+
+
 def test_received_is_one_flag(answering, stick, reviewer):
     assert answering(find(stick, reviewer, "amina"), "--received").code == 0
     assert open_reply(only_reply(stick)).index.message == RECEIVED
