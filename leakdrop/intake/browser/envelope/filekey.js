@@ -8,9 +8,9 @@
  *     aad      = chunk number (8) ‖ final (1: 0x01 for the last chunk, else 0x00)
  */
 
-import { concatBytes } from "@noble/hashes/utils.js";
+import { clean as wipe, concatBytes } from "@noble/hashes/utils.js";
 
-import { hkdf, sha256, wipe } from "./keys.js";
+import { hkdf, sha256 } from "./keys.js";
 
 /** @import { Bytes, Header } from "./header.js" */
 /** @import { PublicKey } from "./keys.js" */

@@ -11,7 +11,7 @@
  */
 
 import { x25519 } from "@noble/curves/ed25519.js";
-import { bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { clean as wipe, bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
 
 import { PublicKeyError } from "./errors.js";
@@ -40,13 +40,6 @@ export async function hkdf(material, salt, info, length) {
   const key = await crypto.subtle.importKey("raw", material, "HKDF", false, ["deriveBits"]);
   const parameters = { name: "HKDF", hash: "SHA-256", salt, info: utf8ToBytes(info) };
   return new Uint8Array(await crypto.subtle.deriveBits(parameters, key, length * 8));
-}
-
-/** Overwrite secrets that are needed no more. @param {readonly Uint8Array[]} secrets */
-export function wipe(...secrets) {
-  for (const secret of secrets) {
-    secret.fill(0);
-  }
 }
 
 /**

@@ -8,14 +8,13 @@
  */
 
 import { equalBytes } from "@noble/ciphers/utils.js";
-import { concatBytes } from "@noble/hashes/utils.js";
+import { clean as wipe, concatBytes } from "@noble/hashes/utils.js";
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
 
 import { EnvelopeError, Kind } from "./errors.js";
 import { chunkAad, computeMac, deriveBodyKey, deriveWrapKey } from "./filekey.js";
 import { CHUNK, NONCE, countChunks, readHeader } from "./header.js";
 import { MAX_INDEX, decodeIndex } from "./index.js";
-import { wipe } from "./keys.js";
 import { PIECE, padded } from "./padding.js";
 import { openBox } from "./sealedbox.js";
 

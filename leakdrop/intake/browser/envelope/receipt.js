@@ -12,10 +12,10 @@
  * Only the token reads and deletes; the mailbox, which reviewers and the server know, gives no right.
  */
 
-import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { clean as wipe, concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 
 import { AnswerError } from "./errors.js";
-import { deriveKeyPair, hkdf, sha256, wipe } from "./keys.js";
+import { deriveKeyPair, hkdf, sha256 } from "./keys.js";
 
 /** @import { Bytes } from "./header.js" */
 /** @import { ReplyTo } from "./index.js" */

@@ -13,9 +13,7 @@ import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { u32 } from "@noble/ciphers/utils.js";
 import { x25519 } from "@noble/curves/ed25519.js";
 import { blake2b } from "@noble/hashes/blake2.js";
-import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
-
-import { wipe } from "./keys.js";
+import { clean as wipe, concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 
 /** @import { Bytes } from "./header.js" */
 

@@ -7,14 +7,13 @@
  * that have nothing in common.
  */
 
-import { concatBytes } from "@noble/hashes/utils.js";
+import { clean as wipe, concatBytes } from "@noble/hashes/utils.js";
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
 
 import { FileChangedError, SubmissionError } from "./errors.js";
 import { FILE_KEY, SHARE, chunkAad, computeMac, deriveBodyKey, deriveWrapKey } from "./filekey.js";
 import { Header, MAC, MAX_STANZAS, NONCE, Stanza, countChunks, envelopeLength } from "./header.js";
 import { encodeIndex } from "./index.js";
-import { wipe } from "./keys.js";
 import { PIECE, padded } from "./padding.js";
 import { sealBox } from "./sealedbox.js";
 

@@ -3,8 +3,9 @@
  * answer has one size for all that have few replies or none.
  */
 
+import { clean as wipe } from "@noble/hashes/utils.js";
+
 import { encodeBase64url } from "../envelope/index.js";
-import { wipe } from "../envelope/keys.js";
 import { MAX_ANSWER, decodeAnswer, deriveReceipt } from "../envelope/receipt.js";
 import { openReply } from "./reply.js";
 

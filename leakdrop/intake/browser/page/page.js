@@ -5,9 +5,10 @@
  * and no request is made before "Send".
  */
 
+import { clean as wipe } from "@noble/hashes/utils.js";
+
 import { FileChangedError, SubmissionError } from "../envelope/errors.js";
 import { cleanMessage, cleanName, cleanText } from "../envelope/index.js";
-import { wipe } from "../envelope/keys.js";
 import { ENTROPY, deriveReplyTo } from "../envelope/receipt.js";
 import { planSealing } from "../envelope/sealing.js";
 import { readCarried } from "./carries.js";
