@@ -71,11 +71,8 @@ class Sightings:
         that have barely begun and were left alone. Raises NoRoomError if there is none such.
         """
         ages = self._look(sizes, held)
-        empty = {
-            upload_id: 0
-            for upload_id, age in ages.items()
-            if not sizes[upload_id] and age >= self._idle_seconds
-        }
+        idle = [upload_id for upload_id, age in ages.items() if age >= self._idle_seconds]
+        empty = {upload_id: 0 for upload_id in idle if not sizes[upload_id]}
         if len(sizes) - len(empty) < most:
             return empty
         begun = [upload_id for upload_id, age in ages.items() if age >= self._scarce_seconds]
@@ -85,7 +82,7 @@ class Sightings:
         return {**empty, least: sizes[least]}
 
     def _look(self, sizes: Mapping[str, int], held: Collection[str]) -> dict[str, float]:
-        """The small uploads in nobody's hands, and for how long each was left alone; what is gone is forgotten."""
+        """The small uploads in nobody's hands, and for how many seconds; what is gone is forgotten."""
         now = time.monotonic()
         with self._lock:
             before, self._seen = self._seen, {}
