@@ -21,6 +21,7 @@ import json
 import re
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -37,8 +38,11 @@ from leakdrop.store.models import DropRow, PartRow, UploadRow
 from leakdrop.store.objects import Bucket, Objects, Reader
 from leakdrop.store.rows import Rows
 from leakdrop.store.shared_replies import SharedReplies
+from leakdrop.store.shared_room import Sightings, forget_unchanged, unfinished, wait_for_other_creations
 from leakdrop.store.uploads import (
     FINISHED,
+    IDLE_SECONDS,
+    MOST_UNFINISHED,
     UNFINISHED,
     FinishedError,
     OffsetError,
@@ -47,7 +51,7 @@ from leakdrop.store.uploads import (
     Upload,
 )
 
-# A part is held in memory until it is put: 48 submissions at once may hold as many.
+# A part is held in memory until it is put: as many as there are submissions at once.
 PART_BYTES = 8 * 1024 * 1024
 FORMAT = "leakdrop drop 1"
 # An older request has this long to put what it had received, after it was told to stop.
@@ -112,6 +116,7 @@ class SharedWriting:
         self._row = row
         self._holder = holder
         self._held = bytearray()
+        self._put_at = time.monotonic()
 
     def read_head(self, size: int) -> bytes:
         """The first of the bytes before this request's own, `size` at most."""
@@ -126,6 +131,9 @@ class SharedWriting:
         while len(self._held) >= PART_BYTES:
             self._put(bytes(self._held[:PART_BYTES]))
             del self._held[:PART_BYTES]
+        # What other machines see grow, they do not take for left alone.
+        if time.monotonic() - self._put_at > self._uploads.idle_seconds / 4:
+            self.flush()
 
     def flush(self) -> None:
         """Make all bytes durable."""
@@ -135,6 +143,7 @@ class SharedWriting:
 
     def _put(self, content: bytes) -> None:
         self.upload = self._uploads.add_part(self._row, self.upload, content)
+        self._put_at = time.monotonic()
 
 
 class SharedIncoming:
@@ -157,31 +166,58 @@ class SharedIncoming:
 class SharedUploads:
     """The uploads that all machines go on with."""
 
-    def __init__(self, rows: Rows, objects: Objects, largest_unfinished: int) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        objects: Objects,
+        largest_unfinished: int,
+        most: int = MOST_UNFINISHED,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
         self._rows = rows
         self._objects = objects
         self._largest_unfinished = largest_unfinished
+        self._most = most
+        self.idle_seconds = idle_seconds
+        self._sightings = Sightings(idle_seconds)
         self._holders: dict[str, Holder] = {}
         self._lock = threading.Lock()
         self._expired_on: datetime.date | None = None
 
     def create(self, length: int, today: datetime.date) -> Upload:
-        """A new upload for an envelope of `length` bytes. Raises NoRoomError if too much is unfinished."""
+        """A new upload for an envelope of `length` bytes.
+
+        Raises NoRoomError if too much or too many are unfinished.
+        """
         if self._expired_on != today:
             self._expired_on = today
             self.expire(today)
+        with self._lock:
+            held = set(self._holders)
         with self._rows.begin() as session:
-            if self._received(session) + length > self._largest_unfinished:
+            wait_for_other_creations(session)
+            sizes = unfinished(session)
+            if sum(sizes.values()) + length > self._largest_unfinished:
                 raise NoRoomError
-        return self._measure(self.add_row(length, today))
+            forgotten = forget_unchanged(session, self._sightings.choose(sizes, held, self._most))
+            if len(sizes) - len(forgotten) >= self._most:  # what was to go has gone on
+                raise NoRoomError
+            row = self._add_row(session, length, today)
+        self._remove_later([drop for drop, size in forgotten.items() if size])
+        self._sightings.see(row.id, 0)
+        return self._measure(row)
 
     def add_row(self, length: int, today: datetime.date) -> UploadRow:
-        """The row of a new upload. (Of a form there is no cap: it is not left unfinished.)"""
+        """The row of what a form brings. It is counted, and never refused: it is not left unfinished."""
+        with self._rows.begin() as session:
+            return self._add_row(session, length, today)
+
+    def _add_row(self, session: Session, length: int, today: datetime.date) -> UploadRow:
         upload_id, becomes = secrets.token_hex(NAME_BYTES), secrets.token_hex(NAME_BYTES)
         expires = (today + UNFINISHED).isoformat()
-        with self._rows.begin() as session:
-            session.add(UploadRow(id=upload_id, length=length, expires=expires, becomes=becomes))
-        return self._row(upload_id)
+        row = UploadRow(id=upload_id, length=length, expires=expires, becomes=becomes)
+        session.add(row)
+        return row
 
     def find(self, upload_id: str) -> Upload:
         """An upload with the bytes that are durable; an older request of this machine is stopped.
@@ -193,6 +229,7 @@ class SharedUploads:
             upload = self._measure(row)
             if upload.is_finished and row.becomes:
                 self._become(upload_id)
+            self._sightings.see(upload_id, upload.offset)
             return upload
 
     @contextmanager
@@ -222,6 +259,7 @@ class SharedUploads:
                 yield writing
             finally:
                 writing.flush()
+                self._sightings.see(upload_id, writing.upload.offset)
 
     def finish(self, writing: SharedWriting) -> None:
         """Make an upload that is whole a drop. Raises TakenOverError, OffsetError and UnknownUploadError."""
@@ -326,12 +364,16 @@ class SharedUploads:
             session.execute(delete(PartRow).where(PartRow.upload_id == upload_id))
             session.execute(delete(UploadRow).where(UploadRow.id == upload_id))
         if becomes:
-            # Nobody need wait for it; what a crash leaves is removed by `SharedDrops.recover`.
-            threading.Thread(target=self._remove_parts, args=(becomes,)).start()
+            self._remove_later([becomes])
 
-    def _remove_parts(self, drop: str) -> None:
+    def _remove_later(self, drops: list[str]) -> None:
+        """Nobody need wait for it; what a crash leaves is removed by `SharedDrops.recover`."""
+        threading.Thread(target=self._remove_parts, args=(drops,)).start()
+
+    def _remove_parts(self, drops: list[str]) -> None:
         with suppress(StoreError):
-            self._objects.remove(self._objects.keys(f"parts/{drop}/"))
+            for drop in drops:
+                self._objects.remove(self._objects.keys(f"parts/{drop}/"))
 
     def _row(self, upload_id: str) -> UploadRow:
         with self._rows.begin() as session:

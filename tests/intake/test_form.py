@@ -309,7 +309,7 @@ def test_a_silent_visitor_does_not_hold_a_place(start_site):
 
 
 def test_pages_are_served_while_all_places_are_taken(start_site):
-    site = start_site(threads=4, submissions_at_once=2)
+    site = start_site(threads=6, submissions_at_once=4)  # two of them for forms
     held = [announce(site, 10_000_000, BEGINNING) for _ in range(2)]
     wait_until(lambda: receiving(site) == 2)
     assert_refused(site.send(("message", "one too many")), Refusal.BUSY)
