@@ -18,14 +18,18 @@ from tests.tus import TusClient, make_envelope
 AMINA = label_receipt("amina")
 
 
-def get(path: str, times: int = 1) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: {ONION}\r\n\r\n".encode() * times
+def get(path: str, times: int = 1, *, last: bool = False) -> bytes:
+    """The same request so many times."""
+    keep = "close" if last else "keep-alive"
+    return f"GET {path} HTTP/1.1\r\nHost: {ONION}\r\nConnection: {keep}\r\n\r\n".encode() * times
 
 
 def question(token: bytes) -> bytes:
+    """A question for replies, the last request of its connection."""
     body = f"token={encode_base64url(token)}"
-    head = "\r\n".join(f"{name}: {value}" for name, value in URLENCODED.items())
-    return f"POST /replies HTTP/1.1\r\nHost: {ONION}\r\n{head}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    lines = {"Host": ONION, "Connection": "close", "Content-Length": str(len(body)), **URLENCODED}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"POST /replies HTTP/1.1\r\n{head}\r\n{body}".encode()
 
 
 def largest_file(circuit: Circuit) -> str:
@@ -55,7 +59,7 @@ def is_held(connection: socket.socket) -> bool:
 
 @contextmanager
 def slow_readers(circuits: list[Circuit], request: bytes) -> Iterator[list[socket.socket]]:
-    """Connections by these circuits, one each, that send a request and read a KiB of its answer each second."""
+    """A connection by each circuit, which sends a request and reads a KiB of its answer each second."""
     stop = threading.Event()
     with ExitStack() as held:
         readers = [held.enter_context(circuit.open()) for circuit in circuits]
@@ -103,16 +107,10 @@ def test_a_slow_reader_gets_whole_answers_one_after_another(behind_tor):
     script = largest_file(circuit(1))
     content = circuit(1).request("GET", script)[1].encode()
     with circuit(2).open() as connection:
-        connection.sendall(
-            get(script, 5) + get("/none").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-        )
-        received = read_slowly(connection)
-    assert [part.partition(b"\r\n\r\n")[2] for part in received.split(b"HTTP/1.1 200 OK")[1:-1]] == [
-        content
-    ] * 4
-    last, _, refusal = received.split(b"HTTP/1.1 200 OK")[-1].partition(b"HTTP/1.1 404")
-    assert last.endswith(content)
-    assert refusal.endswith(b"</html>\n")
+        connection.sendall(get(script, 5) + get("/none", last=True))
+        _, *answers, refusal = re.split(b"HTTP/1.1 (?:200|404) ", read_slowly(connection))
+    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == [content] * 5
+    assert refusal.endswith(b"</html>")
 
 
 def test_who_reads_less_than_a_little_is_hung_up_on(behind_tor):
@@ -146,7 +144,9 @@ def test_answers_that_sixteen_circuits_read_slowly_keep_nobody_from_asking(behin
 
 
 def test_circuits_take_turns_with_answers(behind_tor):
-    _, circuit = behind_tor(threads=6, submissions_at_once=2, slow_seconds=1)  # two answers at once
+    _, circuit = behind_tor(  # two answers at once
+        threads=6, submissions_at_once=2, slow_seconds=1, replies_per_circuit="", replies_in_all=""
+    )
     with slow_readers([circuit(1), circuit(2)], question(AMINA.token)) as readers:
         wait_until(lambda: all(select.select([reader], [], [], 0)[0] for reader in readers))
         wait_until(lambda: ask_for_replies(circuit(3)) == 200)
@@ -158,6 +158,6 @@ def test_a_slow_reader_gets_all_replies_whole(behind_tor):
     for envelope in envelopes:
         store_reply(site, AMINA.mailbox, envelope)
     with circuit(1).open() as connection:
-        connection.sendall(question(AMINA.token).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        connection.sendall(question(AMINA.token))
         answer = read_slowly(connection).partition(b"\r\n\r\n")[2]
     assert sorted(decode_answer(answer)) == sorted(envelopes)
