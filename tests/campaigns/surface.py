@@ -106,14 +106,15 @@ def good_requests(statics: list[str]) -> st.SearchStrategy[Request]:
     anything = st.builds(
         Request, st.sampled_from(METHODS), paths, hosts, headers, bodies, st.booleans(), st.just(True)
     )
-    return st.one_of(anything, meant_requests()).filter(is_plain)
+    return st.one_of(anything, meant_requests(statics)).filter(is_plain)
 
 
-def meant_requests() -> st.SearchStrategy[Request]:
+def meant_requests(statics: list[str]) -> st.SearchStrategy[Request]:
     """Requests as a browser or a tus client makes them, and some that are too large."""
     at_start, behind = {**BYTES, "Upload-Offset": "0"}, {**BYTES, "Upload-Offset": "9"}
     asked = {"Content-Type": URLENCODED}
     meant = [
+        *(("GET", path, {}, b"") for path in [*PAGES, *statics]),
         ("POST", "/submit", {"Content-Type": FORM_TYPE}, FORM),
         ("POST", "/replies", asked, QUESTION),
         ("POST", "/replies", asked, QUESTION * 1000),
