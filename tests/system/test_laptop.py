@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from leakdrop.acknowledgement import load_acknowledgement
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.review.keys import load_public_keys
 from leakdrop.review.replying import RECEIVED
@@ -101,6 +102,9 @@ def test_a_bundle_is_opened_on_a_laptop_that_never_had_a_network(package, offlin
     assert (installed.returncode, installed.stderr) == (0, "")
     program = tmp_path / "leakdrop-review/bin/leakdrop-review"
     assert f"{program} --help" in installed.stdout
+    server = offline(tmp_path / "leakdrop-review/bin/leakdrop", "status")
+    assert (server.returncode, "What a server needs is not installed here" in server.stderr) == (1, True)
+    assert server.stderr.count("\n") == 1
 
     reviewer = make_reviewer(tmp_path / "keys", "Reviewers")
     files = [(recordings.talk.name, recordings.talk.read_bytes()), ("شهادة.txt", ARABIC.encode())]
@@ -226,7 +230,7 @@ def test_the_guide_is_followed_to_the_letter(package, offline, tmp_path):
         if " reply " in command:
             command = command.replace("3f0c91ab", first.name[:8])
         # There the stick is another disk, and here a folder of the same one.
-        command += " --here" if re.search(" (extract|report|reply) /", command) else ""
+        command += " --here" if re.search(" (extract|report|reply|acknowledge) [/~]", command) else ""
         done = offline("env", f"PATH={programs}", "sh", "-c", command, input=PASSPHRASE)
         assert (done.returncode, done.stderr) == (0, ""), line
         said[line.split()[1]] = done.stdout
@@ -237,6 +241,7 @@ def test_the_guide_is_followed_to_the_letter(package, offline, tmp_path):
     (reply,) = (stick / "bundle/replies").iterdir()
     with reply.open("rb") as file:
         assert open_envelope(file, [sources[0].key_pair]).index.message == RECEIVED
+    assert len(load_acknowledgement(stick / "bundle")) == 2
     assert '"did":"reply"' in (tmp_path / "case/custody.jsonl").read_text()
 
 
