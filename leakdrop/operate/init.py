@@ -17,6 +17,7 @@ from leakdrop.envelope.keyfile import PublicKeyFile, parse_public_keys
 from leakdrop.errors import LeakdropError, UsageError
 from leakdrop.operate.tor import TorError, ask_tor, onion_options, write_options
 from leakdrop.store.drops import Drops
+from leakdrop.store.owner import as_owner
 
 _PACKAGE = Path(leakdrop.__file__).parent
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -113,7 +114,8 @@ def make_site(folder: Path, wishes: Wishes, key_files: list[Path]) -> Site:
         (site.system / name).write_text(text)
     with site.config.open("x") as file:
         file.write(make_config(wishes))
-    Drops(folder / "data").close()  # makes the database
+    with as_owner(folder / "data"):
+        Drops(folder / "data").close()  # makes the database
     return site
 
 

@@ -39,6 +39,7 @@ from leakdrop.operate.manifest import is_up_to_date
 from leakdrop.operate.waiting import WaitingWorker
 from leakdrop.store.drops import Recovery
 from leakdrop.store.layout import Layout, lock
+from leakdrop.store.owner import become_owner
 from leakdrop.store.places import open_drops
 
 if TYPE_CHECKING:
@@ -159,6 +160,9 @@ class Server(BaseApplication):
             "logger_class": SilentLogger,
             "control_socket_disable": True,
             "umask": 0o077,
+            # Who this process has become: gunicorn remembers who it was at first.
+            "user": os.geteuid(),
+            "group": os.getegid(),
             # Over TCP anybody could claim to be any circuit.
             "proxy_protocol": "v1" if self._is_unix else "off",
             "when_ready": let_in(self._config),
@@ -174,8 +178,12 @@ class Server(BaseApplication):
 
 
 def serve(config: Config, bind: str | None = None) -> None:
-    """Serve until a signal comes. Raises ConfigError, KeyFileError or StoreError before anything is bound."""
+    """Serve until a signal comes, never as root if the data folder is another user's.
+
+    Raises ConfigError, KeyFileError or StoreError before anything is bound.
+    """
     os.umask(0o077)
+    become_owner(config.data_dir)
     today = datetime.datetime.now(datetime.UTC).date()
     keyring = load_keyring(config.keys_dir, today, demo=config.demo)
     check_limits(config)

@@ -1,6 +1,7 @@
 """What the server keeps: envelopes as files, and a row for each. Design: docs/architecture.md, "The store".
 
     layout     the folders on disk, and how a file becomes durable
+    owner      whose the folder is: root writes there as its owner
     database   the connection, and its migrations
     models     the tables
     drops      drops come in, are listed, and are made whole again after a crash
@@ -11,6 +12,7 @@
     objects    the object store
     settle     drops get new files, which tell no more than the week
     leaving    which drops leave, and when
+    moving     drops of another machine come in
 
 The envelope file is the truth; a row only adds the week in which it came.
 """

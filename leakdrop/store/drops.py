@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -38,6 +38,7 @@ from leakdrop.store.layout import (
 from leakdrop.store.models import DropRow
 
 if TYPE_CHECKING:
+    from leakdrop.store.moving import Bring
     from leakdrop.store.replies import Replies
     from leakdrop.store.uploads import Uploads
 
@@ -215,6 +216,13 @@ class Drops:
 
         return Replies(self, weeks)
 
+    def moving(self) -> "AbstractContextManager[Bring]":
+        """Take in drops of another machine."""
+        # Here, since that module knows this one.
+        from leakdrop.store.moving import moving
+
+        return moving(self)
+
     def remove(self, gone: Collection[Drop]) -> None:
         """Remove drops for good: first their files, so that a crash in between is made whole by `recover`.
 
@@ -223,9 +231,13 @@ class Drops:
         for drop in gone:
             self.path(drop).unlink(missing_ok=True)
         sync_folder(self.layout.drops)
+        self.forget_gone()
+        self.forget_order()
+
+    def forget_gone(self) -> None:
+        """Remove rows whose file is gone, or never came. Only for whoever holds the upkeep."""
         rows = self._weeks().keys()  # before the files: a server lists a drop when its file is there
         self._unlist(rows - find_files(self.layout).keys())
-        self.forget_order()
 
     def recover(self) -> Recovery:
         """Make the folder whole after a crash: only the one server that holds it may call this.
@@ -269,9 +281,13 @@ class Drops:
                 session.execute(delete(DropRow).where(DropRow.name == name))
 
     def _list(self, drops: list[Drop]) -> None:
+        self.add_rows(drops)
+        self.forget_order()
+
+    def add_rows(self, drops: list[Drop]) -> None:
+        """Write rows, where they lie as they came until `forget_order`. Raises DatabaseError."""
         with Session(self.engine) as session, session.begin():
             session.add_all(DropRow(name=drop.name, size=drop.size, week=drop.week) for drop in drops)
-        self.forget_order()
 
     def forget_order(self) -> None:
         """Lay the rows anew, in the order of their names: a page keeps them as they came.

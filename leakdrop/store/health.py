@@ -14,7 +14,7 @@ from leakdrop.errors import StoreError
 from leakdrop.store.database import newest_revision
 from leakdrop.store.drops import Drop, find_files, is_envelope
 from leakdrop.store.layout import ENVELOPE, PART, Layout
-from leakdrop.store.settle import day_of_change, needs_settling
+from leakdrop.store.settle import day_of_change, find_marks, needs_settling
 
 # A timer that runs daily may be late by a day, not by more.
 LATE = datetime.timedelta(days=2)
@@ -67,6 +67,7 @@ def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.dat
     parts = {path.name.removesuffix(PART): path for path in layout.uploads.iterdir()}
     whole = {name for name, entry in files.items() if name in rows or is_envelope(entry)}
     listed = rows.keys() & files.keys()
+    late_marks = {week for week, path in find_marks(layout).items() if day_of_change(path) + LATE <= today}
     return Health(
         revision=revision,
         newest_revision=newest_revision(),
@@ -79,13 +80,17 @@ def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.dat
                 path.name for path in layout.drops.iterdir() if path.name.removesuffix(ENVELOPE) not in whole
             )
         ),
-        unsettled=tuple(name for name in sorted(listed) if _is_late(rows[name], files[name], today)),
+        unsettled=tuple(
+            name
+            for name in sorted(listed)
+            if rows[name].week in late_marks or _is_late(rows[name], files[name], today)
+        ),
         timed=tuple(name for name in sorted(whole) if files[name].stat().st_mtime_ns),
         acknowledged={name: week for name, week in acknowledged if week},
         uploads=len(uploads.keys() & parts.keys()),
         upload_bytes=sum(parts[name].stat().st_size for name in uploads.keys() & parts.keys()),
         expired=sum(expires < today.isoformat() for name, expires in uploads.items() if name in parts),
-        leftovers=tuple(sorted([*(parts.keys() - uploads.keys()), *_names(layout.settling)])),
+        leftovers=tuple(sorted([*(parts.keys() - uploads.keys()), *_find_copies(layout)])),
     )
 
 
@@ -95,8 +100,8 @@ def _is_late(drop: Drop, file: os.DirEntry[str], today: datetime.date) -> bool:
     return needs_settling(drop, changed) and changed + LATE <= today
 
 
-def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+def _find_copies(layout: Layout) -> list[str]:
+    return [path.name for path in layout.settling.glob(f"*{PART}")]
 
 
 def _scalar(connection: sqlite3.Connection, query: str) -> str | None:

@@ -126,6 +126,6 @@ def remove(drops: DropPlace, leaving: Iterable[Leaving]) -> int:
         return len(gone)
     with lock_upkeep(drops.layout):
         # A copy that a broken settling left would outlive its drop.
-        remove_leftovers(drops.layout)
+        remove_leftovers(drops)
         drops.remove(gone)
     return len(gone)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
@@ -16,6 +17,22 @@ class Rows:
     def __init__(self, url: str) -> None:
         self.engine = connect_postgresql(url)
         migrate(self.engine)
+
+    @contextmanager
+    def hold(self, number: int, sentence: str) -> Iterator[None]:
+        """Hold a lock that all machines share, while this connection lasts.
+
+        Raises StoreError, with this sentence if another process holds it.
+        """
+        try:
+            connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            is_ours = connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": number})
+        except DatabaseError as error:
+            raise StoreError(f"The database cannot be reached or used: {type(error).__name__}.") from None
+        with connection:
+            if not is_ours:
+                raise StoreError(sentence)
+            yield
 
     @contextmanager
     def begin(self) -> Iterator[Session]:

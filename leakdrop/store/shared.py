@@ -21,7 +21,7 @@ import json
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -34,6 +34,7 @@ from sqlalchemy.orm import Session
 from leakdrop.errors import NoRoomError, StoreError
 from leakdrop.store.drops import NAME_BYTES, Drop, Recovery, this_week
 from leakdrop.store.models import DropRow, PartRow, UploadRow
+from leakdrop.store.moving import Bring, NameTakenError
 from leakdrop.store.objects import Bucket, Objects, Reader
 from leakdrop.store.rows import Rows
 from leakdrop.store.shared_replies import SharedReplies
@@ -50,6 +51,8 @@ from leakdrop.store.uploads import (
 # A part is held in memory until it is put: 48 submissions at once may hold as many.
 PART_BYTES = 8 * 1024 * 1024
 FORMAT = "leakdrop drop 1"
+# "moving" in ASCII: any number will do that nobody else locks in this database.
+MOVING = int.from_bytes(b"moving")
 # An older request has this long to put what it had received, after it was told to stop.
 GOODBYE_SECONDS = 30
 _LIST = re.compile(f"drops/([0-9a-f]{{{2 * NAME_BYTES}}})[.]json")
@@ -175,9 +178,9 @@ class SharedUploads:
                 raise NoRoomError
         return self._measure(self.add_row(length, today))
 
-    def add_row(self, length: int, today: datetime.date) -> UploadRow:
+    def add_row(self, length: int, today: datetime.date, becomes: str = "") -> UploadRow:
         """The row of a new upload. (Of a form there is no cap: it is not left unfinished.)"""
-        upload_id, becomes = secrets.token_hex(NAME_BYTES), secrets.token_hex(NAME_BYTES)
+        upload_id, becomes = secrets.token_hex(NAME_BYTES), becomes or secrets.token_hex(NAME_BYTES)
         expires = (today + UNFINISHED).isoformat()
         with self._rows.begin() as session:
             session.add(UploadRow(id=upload_id, length=length, expires=expires, becomes=becomes))
@@ -304,13 +307,21 @@ class SharedUploads:
             parts = list(session.scalars(_parts_of(upload_id)))
             if sum(part.size for part in parts) != row.length:
                 return
-            drop = Drop(row.becomes, row.length, this_week())
-            made_of = PartList(drop.size, drop.week, tuple(part.name for part in parts))
-            self._objects.put(_list_key(drop.name), encode_list(made_of))
-            _list(session, [drop])
-            session.execute(delete(PartRow).where(PartRow.upload_id == upload_id))
-            row.becomes = None
-            row.expires = (datetime.datetime.now(datetime.UTC).date() + FINISHED).isoformat()
+            self._make(session, row, Drop(row.becomes, row.length, this_week()), parts)
+
+    def become(self, upload_id: str, drop: Drop) -> None:
+        """Make all that was put for an upload of length 0 this drop."""
+        with self._rows.begin() as session:
+            row = _lock(session, upload_id)
+            self._make(session, row, drop, list(session.scalars(_parts_of(upload_id))))
+
+    def _make(self, session: Session, row: UploadRow, drop: Drop, parts: list[PartRow]) -> None:
+        made_of = PartList(drop.size, drop.week, tuple(part.name for part in parts))
+        self._objects.put(_list_key(drop.name), encode_list(made_of))
+        _list(session, [drop])
+        session.execute(delete(PartRow).where(PartRow.upload_id == row.id))
+        row.becomes = None
+        row.expires = (datetime.datetime.now(datetime.UTC).date() + FINISHED).isoformat()
 
     def _forget(
         self, upload_id: str, expired_by: datetime.date | None = None, *, spares_finished: bool = False
@@ -330,8 +341,17 @@ class SharedUploads:
             threading.Thread(target=self._remove_parts, args=(becomes,)).start()
 
     def _remove_parts(self, drop: str) -> None:
+        """Remove the parts of a drop that was not to be, and not those of one that is there all the same.
+
+        A crash leaves a list with the rows of its upload; and an import that was ended and repeated leaves
+        parts that the list does not name.
+        """
         with suppress(StoreError):
-            self._objects.remove(self._objects.keys(f"parts/{drop}/"))
+            keys = set(self._objects.keys(f"parts/{drop}/"))
+            if self._objects.keys(_list_key(drop)):
+                made_of = parse_list(self._objects.get(_list_key(drop)))
+                keys -= {_part_key(drop, part) for part in made_of.parts}
+            self._objects.remove(sorted(keys))
 
     def _row(self, upload_id: str) -> UploadRow:
         with self._rows.begin() as session:
@@ -433,6 +453,35 @@ class SharedDrops:
             name = str(row.becomes)
         self._forms.finish(incoming.writing)
         return Drop(name, incoming.written, this_week())
+
+    def has_room(self, _length: int) -> bool:
+        """An object store tells when it is full."""
+        return True
+
+    @contextmanager
+    def moving(self) -> Iterator[Bring]:
+        """Take in drops of another machine, each under its own name and with its own week.
+
+        Raises StoreError if another machine does so. Bringing raises NameTakenError, NoRoomError, StoreError.
+        """
+        with self._rows.hold(MOVING, "Another import of drops is under way: wait until it is done."):
+            yield self._bring
+
+    def _bring(self, drop: Drop, pieces: Iterable[bytes]) -> None:
+        if self._objects.keys(_list_key(drop.name)):
+            raise NameTakenError
+        today = datetime.datetime.now(datetime.UTC).date()
+        # Of length 0 it is never whole: no other machine makes a drop of it before all is compared.
+        row = self._forms.add_row(0, today, drop.name)
+        writing = SharedWriting(self._forms, row, Upload(row.id, 0, 0, today), Holder(lambda: None))
+        try:
+            for piece in pieces:
+                writing.write(piece)
+            writing.flush()
+            self._forms.become(row.id, drop)
+        finally:
+            with suppress(StoreError):  # then it expires
+                self._forms.discard(row.id)
 
     def all(self) -> list[Drop]:
         """Every drop, in the order of their random names."""
