@@ -21,6 +21,14 @@ OVERDUE = datetime.timedelta(days=7)
 MOST_FILES = 10_000
 # A key file has some hundred bytes.
 LONGEST_KEY = 4096
+NO_DATA = "mount its disk, or make a site with leakdrop init"
+NO_DATABASE = (
+    "mount its disk; if the file is lost, start the server: it lists every drop anew, as of this week"
+)
+DAMAGED = (
+    "systemctl stop leakdrop.socket leakdrop, put a backup of the file back or remove the file, and start "
+    "again: without it every drop is listed anew, as of this week"
+)
 
 
 def look_at_permissions(patient: Patient) -> Iterator[Finding]:
@@ -140,10 +148,11 @@ def look_at_room(patient: Patient) -> Iterator[Finding]:
 def look_at_store(patient: Patient) -> Iterator[Finding]:
     health = patient.health
     if health is None:
-        yield unseen("database", "what several machines share is not looked at")
+        if patient.config.database_url or patient.config.object_store_url:
+            yield unseen("database", "what several machines share is not looked at")
         return
     if health.damage:
-        yield wrong("database", f"it is damaged: {health.damage}", "stop the server, and restore a backup")
+        yield wrong("database", f"it is damaged: {health.damage}", DAMAGED)
     else:
         yield right("database", "SQLite finds no damage")
     if health.revision == health.newest_revision:
