@@ -64,6 +64,11 @@ class Config:
         return envelope_length(MAX_STANZAS, self.largest_plaintext_bytes)
 
     @property
+    def forms_at_once(self) -> int:
+        """How many submissions at once may be forms, which cannot go on after a break: half of all."""
+        return max(self.submissions_at_once // 2, 1)
+
+    @property
     def answers_at_once(self) -> int:
         """How many answers with replies go out at once: half of the threads that no submission takes."""
         return max((self.threads - self.submissions_at_once) // 2, 1)

@@ -15,10 +15,12 @@ from werkzeug.http import http_date
 from leakdrop.intake import noscript, noscript_replies, replies, uploads
 from leakdrop.intake.forms import read_small_form
 from leakdrop.intake.hosts import is_ours
-from leakdrop.intake.limits import CountedStream, Slots, circuit_of
+from leakdrop.intake.limits import circuit_of
 from leakdrop.intake.pages import REPLIES, TEXT, UPLOADS, Page, Pages
 from leakdrop.intake.privacy import HANG_UP, PASSED_ON
 from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.intake.sealed import Desk
+from leakdrop.intake.slots import CountedStream, Slots
 from leakdrop.keyring import Keyring
 from leakdrop.store.uploads import Upload
 
@@ -35,7 +37,7 @@ class Site:
     pages: Pages
     onion_address: str
     slots: Slots
-    desk: noscript.Desk
+    desk: Desk
     dock: uploads.Dock
     hatch: replies.Hatch
 
@@ -194,7 +196,7 @@ def append_to_upload(upload_id: str) -> Response:
         raise Refused(Refusal.NOT_BYTES)
     offset, length = number("Upload-Offset"), body_length()
     hang_up = request.environ[HANG_UP]
-    with here().slots.take(circuit_of(), hang_up) as place:
+    with here().slots.take(circuit_of(), hang_up, resumes=True) as place:
         stream = CountedStream(request.environ["wsgi.input"], place)
         upload = uploads.append(here().dock, upload_id, offset, stream, length, today(), hang_up)
     return answer_tus(204, Upload_Offset=upload.offset, Upload_Expires=expiry(upload))

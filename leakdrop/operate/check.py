@@ -10,7 +10,7 @@ from pathlib import Path
 
 from leakdrop.config import load_config
 from leakdrop.errors import LeakdropError, StoreError
-from leakdrop.operate.doctor import machine, site, tor
+from leakdrop.operate.doctor import machine, site, stored, tor
 from leakdrop.operate.doctor.findings import TORRC, Finding, Look, Machine, Patient, State, unseen, wrong
 from leakdrop.store.health import DamagedDatabaseError, NoDatabaseError, examine
 from leakdrop.terminal import count, describe_os_error, encode_json, say
@@ -51,15 +51,15 @@ def look(config_path: Path, today: datetime.date, torrc: Path, of: Machine) -> I
         try:
             patient = replace(patient, health=examine(config.data_dir, today))
         except NoDatabaseError as error:
-            mend = site.NO_DATABASE if config.data_dir.is_dir() else site.NO_DATA
+            mend = stored.NO_DATABASE if config.data_dir.is_dir() else stored.NO_DATA
             yield wrong("data", str(error).rstrip("."), mend)
         except DamagedDatabaseError as error:
-            yield wrong("database", str(error).rstrip("."), site.DAMAGED)
+            yield wrong("database", str(error).rstrip("."), stored.DAMAGED)
         except StoreError as error:
             yield unseen("database", str(error).rstrip("."))
         except OSError as error:
             yield unseen("data", describe_os_error(error).rstrip("."))
-    for one in (*site.LOOKS, *machine.LOOKS, *tor.LOOKS):
+    for one in (*site.LOOKS, *stored.LOOKS, *machine.LOOKS, *tor.LOOKS):
         yield from _look(one, patient)
 
 

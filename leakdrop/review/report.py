@@ -17,7 +17,7 @@ from typing import Any
 
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, UsageError
 from leakdrop.review.custody import Act, CustodyLog, check_log, name_tool, open_log, tell_time
-from leakdrop.review.extract import get_stem
+from leakdrop.review.extracting import get_stem
 from leakdrop.review.facts import describe_opened, sum_files
 from leakdrop.review.inbox import Inbox, Item, look_at, open_inbox, open_item
 from leakdrop.review.keys import KeyOptions, KeySet

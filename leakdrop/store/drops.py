@@ -27,15 +27,13 @@ from leakdrop.errors import EnvelopeError, NoRoomError, StoreError
 from leakdrop.store.database import connect, connect_postgresql, migrate
 from leakdrop.store.layout import (
     ENVELOPE,
-    PART,
     Layout,
-    create_private,
     forget_times,
     free_bytes,
-    is_full,
     sync_folder,
 )
 from leakdrop.store.models import DropRow
+from leakdrop.store.writing import Incoming
 
 if TYPE_CHECKING:
     from leakdrop.store.moving import Bring
@@ -72,43 +70,6 @@ def iso_week(day: datetime.date) -> str:
 
 def this_week() -> str:
     return iso_week(datetime.datetime.now(datetime.UTC).date())
-
-
-class Incoming:
-    """An envelope that is being written. It becomes a drop by `Drops.keep`, or leaves no trace.
-
-    `announced` is how many bytes may come; a write beyond it raises NoRoomError.
-    """
-
-    def __init__(self, path: Path, announced: int) -> None:
-        self.name = path.name.removesuffix(PART)
-        self.path = path
-        self.announced = announced
-        self.written = 0
-        self._file = create_private(path)
-
-    def write(self, data: bytes | memoryview) -> int:
-        """Write all bytes. Raises NoRoomError when the disk is full."""
-        if self.written + len(data) > self.announced:
-            raise NoRoomError("The envelope is larger than was announced.")
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            if is_full(error):
-                raise NoRoomError from None
-            raise
-        self.written += len(data)
-        return len(data)
-
-    def sync(self) -> None:
-        """Make the bytes durable, and the file's times say nothing."""
-        os.utime(self._file.fileno(), ns=(0, 0))
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class Drops:

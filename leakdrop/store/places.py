@@ -15,8 +15,8 @@ from sqlalchemy import Engine
 from leakdrop.config import Config
 from leakdrop.errors import ConfigError
 from leakdrop.store.drops import Drop, Drops, Recovery
+from leakdrop.store.mailboxes import Reply
 from leakdrop.store.moving import Bring
-from leakdrop.store.replies import Reply
 from leakdrop.store.uploads import Upload
 
 
@@ -103,8 +103,8 @@ def open_drops(config: Config) -> DropPlace:
         return Drops(config.data_dir, config.disk_reserve_bytes, config.database_url)
     try:
         # Here, since only several machines need these packages.
-        from leakdrop.store.objects import Bucket
-        from leakdrop.store.shared import SharedDrops
+        from leakdrop.store.shared.drops import SharedDrops
+        from leakdrop.store.shared.objects import Bucket
     except ModuleNotFoundError:
         raise ConfigError("An object store needs more packages: install leakdrop[server,scale].") from None
     bucket = Bucket(

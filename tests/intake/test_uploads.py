@@ -17,7 +17,8 @@ from leakdrop.envelope.header import CHUNK, MAX_STANZAS, envelope_length, header
 from leakdrop.envelope.padding import PIECE
 from leakdrop.errors import NoRoomError
 from leakdrop.intake.refusals import Refusal
-from leakdrop.store.uploads import OffsetError, TakenOverError, UnknownUploadError, Uploads
+from leakdrop.store.claims import TakenOverError
+from leakdrop.store.uploads import OffsetError, UnknownUploadError, Uploads
 from tests.keys import public_key_file
 from tests.site import BROKEN, PATIENCE, Site, make_test_site, open_drops, run, temporary_mount, wait_until
 from tests.tus import BYTES, MIB, TUS, TusClient, make_envelope
