@@ -102,6 +102,38 @@ def users(process: int) -> set[tuple[str, ...]]:
     return ours.union(*map(users, children))
 
 
+def family(process: int) -> list[int]:
+    """A process and all that it started."""
+    children = [
+        int(child)
+        for path in Path(f"/proc/{process}/task").glob("*/children")
+        for child in path.read_text().split()
+    ]
+    return [process, *(one for child in children for one in family(child))]
+
+
+def test_no_other_process_of_its_user_can_read_what_the_server_has_in_memory(site):
+    """A process that cannot be dumped is root's in /proc, and no core of it is written or piped (proc(5))."""
+    as_owner = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    # Not started by root: a process that changes its user cannot be dumped in any case.
+    site.prefix = (*site.prefix, *as_owner)
+    site.start()
+    with subprocess.Popen([*as_owner, "sleep", "600"]) as other:
+        try:
+            wait_until(lambda: Path(f"/proc/{other.pid}/mem").stat().st_uid == NOBODY)
+            assert run(*as_owner, "cat", f"/proc/{other.pid}/environ").returncode == 0
+        finally:
+            other.kill()
+    servers = family(site.process.pid)
+    assert len(servers) > 1
+    for pid in servers:
+        assert str(NOBODY) in Path(f"/proc/{pid}/status").read_text()
+        assert Path(f"/proc/{pid}/mem").stat().st_uid == 0
+        for name in ("environ", "maps"):
+            refused = run(*as_owner, "cat", f"/proc/{pid}/{name}")
+            assert "Permission denied" in refused.stderr
+
+
 def test_a_server_that_root_starts_is_the_owner_for_good(site):
     site.start()
     assert site.send(("message", "hello"))[0] == 200

@@ -103,6 +103,38 @@ def test_a_row_holds_name_size_and_weeks_and_nothing_else(drops):
     assert query(drops, "SELECT * FROM drops") == [(drop.name, drop.size, drop.week, None)]
 
 
+def name_everything(drops: Drops) -> tuple[set[str], set[str], set[str]]:
+    """What came by the form, by uploads and as a reply: names of drops, what they came as, a mailbox."""
+    with drops.receive(SMALL) as incoming:
+        seal([label_key_pair("alice").public], incoming, sealed="server")
+        came_as = {incoming.name}
+        drops.keep(incoming)
+    uploads, today = drops.uploads(2**40), datetime.date(2026, 11, 24)
+    envelope = drops.path(drops.all()[0]).read_bytes()
+    for size in (len(envelope), 5_000):  # the second one is not finished
+        upload = uploads.create(len(envelope), today)
+        came_as.add(upload.id)
+        with uploads.append(upload.id, 0, today, lambda: None) as writing:
+            writing.write(envelope[:size])
+            if size == len(envelope):
+                uploads.finish(writing)
+    drops.replies(8).keep(mailbox := bytes(range(32)), envelope)
+    return {drop.name for drop in drops.all()}, came_as, {mailbox.hex()}
+
+
+def test_no_row_has_both_a_drop_and_what_it_came_as_or_a_mailbox(drops):
+    kinds = name_everything(drops)
+    assert [len(names) for names in kinds] == [2, 3, 1]
+    tables = query(drops, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    rows = [row for (table,) in tables for row in query(drops, f"SELECT * FROM {table}")]  # noqa: S608 - our own names
+    told = [[names & {str(cell) for cell in row} for names in kinds] for row in rows]
+    assert all(sum(map(len, found)) <= 1 for found in told)
+    # Two drops, two uploads (of the form nothing is told), one mailbox; and nothing joins their tables.
+    assert [len(set().union(*column)) for column in zip(*told, strict=True)] == [2, 2, 1]
+    for (table,) in tables:
+        assert query(drops, f"PRAGMA foreign_key_list({table})") == []
+
+
 def test_rows_lie_in_the_order_of_their_names_in_the_database_file(drops):
     """SQLite puts a new cell below those before it, which would tell the order of arrival."""
     names = [drop_message(drops).name for _ in range(12)]
