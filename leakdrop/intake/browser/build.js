@@ -1,5 +1,5 @@
 /**
- * Builds what the pages load: `node leakdrop/intake/browser/build.js` writes leakdrop/intake/static/.
+ * Builds what the pages load, into leakdrop/intake/static/. Run by build.py, which packs it.
  *
  * The same sources and the same lock file give the same bytes, so that anybody can build them again and
  * compare. Of the libraries, only what the pages ask for is built in: the first visit goes over Tor, and must
