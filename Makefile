@@ -99,7 +99,7 @@ lock: $(READY) ## the lock files, from pyproject.toml and package.json
 	$(WITH_NODE) npm install --silent --ignore-scripts --package-lock-only
 
 wheel: $(READY) $(STATIC) ## what an operator installs, into dist/: the wheel, and the lock file of what it needs
-	rm -rf dist
+	rm -f dist/leakdrop-*.whl dist/requirements-server.lock
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 	cp requirements-server.lock dist/
 

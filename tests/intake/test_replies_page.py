@@ -16,7 +16,8 @@ from leakdrop.envelope.receipt import UNIT, Receipt, derive_receipt
 from leakdrop.envelope.sealing import seal
 from leakdrop.intake.words import encode_words
 from tests.intake.source import Source, find_barriers
-from tests.intake.test_page import FIRST_LOAD, INSECURE
+from tests.intake.test_page import INSECURE
+from tests.intake.test_pages import FIRST_LOAD
 from tests.intake.wire import Relay, answer
 from tests.keys import label_key_pair
 from tests.replies import seal_reply, store_reply

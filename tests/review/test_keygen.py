@@ -73,6 +73,23 @@ def test_a_name_that_cannot_be_is_refused(keygen, tmp_path, name):
     assert not (tmp_path / "keys").exists()
 
 
+REASONS = {
+    "CON": "“CON” is the name of a device on Windows",
+    "lpt1.old": "“lpt1.old” is the name of a device on Windows",
+    "a*": "choose one without / ",
+    # The server has /key/all.pub, and refuses a key of that name.
+    "all": "A key cannot be named “all”: on the server that is the file of all keys",
+    "All": "A key cannot be named “all”: on the server that is the file of all keys",
+}
+
+
+@pytest.mark.parametrize(("name", "reason"), REASONS.items(), ids=REASONS)
+def test_a_name_is_refused_for_its_own_reason(keygen, tmp_path, name, reason):
+    result = keygen(name)
+    assert (result.code, reason in result.err) == (2, True), result.err
+    assert not (tmp_path / "keys").exists()
+
+
 @pytest.mark.parametrize("ending", ["key", "pub"])
 def test_nothing_is_overwritten(keygen, tmp_path, ending):
     (tmp_path / "keys").mkdir()
