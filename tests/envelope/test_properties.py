@@ -2,6 +2,7 @@
 
 import io
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 from cryptography.exceptions import InvalidTag
@@ -10,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nacl.bindings import crypto_box_seal_open
 
-from leakdrop.envelope.filekey import derive_wrap_key
-from leakdrop.envelope.header import CHUNK, NONCE, envelope_length, header_length, read_header
+from leakdrop.envelope.filekey import compute_mac, derive_wrap_key
+from leakdrop.envelope.header import CHUNK, NONCE, Header, envelope_length, header_length, read_header
 from leakdrop.envelope.index import (
     MAX_NAME,
     FileEntry,
@@ -26,7 +27,7 @@ from leakdrop.envelope.index import (
 from leakdrop.envelope.keys import KeyPair
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.envelope.padding import PIECE, padded
-from leakdrop.envelope.sealing import Sealer, SourceFile, seal
+from leakdrop.envelope.sealing import Sealer, SourceFile, seal, seal_file_key
 from leakdrop.errors import EnvelopeError, SubmissionError
 from tests.keys import label_key_pair
 
@@ -141,6 +142,25 @@ def test_who_breaks_one_of_the_two_still_has_to_guess_the_others_secret(broken):
     for guess in (bytes(32), b"", noise(32)):
         with pytest.raises(InvalidTag):
             unwrap(*((share, guess) if broken == "X25519" else (guess, shared)))
+
+
+def test_one_envelope_cannot_give_two_reviewers_two_texts():
+    """A header whose stanzas hold two file keys has a mac that fits one of them."""
+    envelope = make_envelope([b"for Alice"], recipients=(ALICE,))
+    one, other = bytes(range(32)), bytes(range(1, 33))
+    stanzas = sorted(
+        (seal_file_key(one, ALICE.public), seal_file_key(other, BOB.public)), key=lambda each: each.key_id
+    )
+    header = Header(tuple(stanzas), bytes(32))
+    header = replace(header, mac=compute_mac(one, header))
+    chunks = envelope[header_length(1) :]
+    kinds = {}
+    for pair in (ALICE, BOB):
+        with pytest.raises(EnvelopeError) as refusal:
+            open_envelope(io.BytesIO(bytes(header) + chunks), [pair])
+        kinds[pair.public.fingerprint] = refusal.value.kind
+    # Alice gets as far as the chunks, which are not of her file key here; Bob not even that far.
+    assert kinds == {ALICE.public.fingerprint: "chunk-damaged", BOB.public.fingerprint: "header-damaged"}
 
 
 BASE = make_envelope([noise(5_000), noise(PIECE)], "the message", recipients=(ALICE, BOB))
