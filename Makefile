@@ -26,7 +26,7 @@ $(READY): requirements.lock package-lock.json pyproject.toml
 static: $(STATIC) ## what the pages load, built of leakdrop/intake/browser/
 
 $(STATIC): $(READY) leakdrop/palette.css $(wildcard leakdrop/intake/browser/*.* leakdrop/intake/browser/*/*.js)
-	$(BIN)/node leakdrop/intake/browser/build.js
+	$(BIN)/python leakdrop/intake/browser/build.py
 
 run: $(READY) $(STATIC) ## a demonstration on http://127.0.0.1:8000, and what to try with it
 	@$(BIN)/python -m leakdrop.operate.demo

@@ -126,7 +126,8 @@ def look_at_room(patient: Patient) -> Iterator[Finding]:
         yield wrong(
             "free space",
             f"{human_size(free)}: the largest submission would be refused (it takes {human_size(needed)})",
-            "export and purge, or use a larger disk",
+            "leakdrop export; when the reviewers have acknowledged it, "
+            "leakdrop purge --acknowledged FILE --now; or a larger disk",
         )
     else:
         yield right("free space", human_size(free))

@@ -15,7 +15,7 @@ def add(verbs: Verbs) -> None:
         "vouch for what the site serves",
         "leakdrop-review sign /media/stick/leakdrop.json --key ~/keys/Reviewers.key",
         "Writes the signature beside the manifest. Before, compare its SHA-256 (sha256sum), by voice, with\n"
-        "that of one which somebody whom you trust made elsewhere on the same day, with a copy of the\n"
+        "that of one which somebody whom you trust made elsewhere, on the same day, with a copy of the\n"
         "site's configuration and keys. A laptop without the server's part cannot make one.",
     )
     verb.add_argument("manifest", metavar="MANIFEST", type=Path, help="what “leakdrop manifest” wrote")
