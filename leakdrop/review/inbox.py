@@ -193,6 +193,11 @@ def _is_as_listed(folder: Path, entry: BundleEntry, progress: Callable[[int], ob
         return False
 
 
+def explain(item: Item, refusal: LeakdropError) -> str:
+    """Why an envelope was refused, without its place: that names folders of the laptop, and who uses it."""
+    return str(refusal).replace(str(item.path), item.name)
+
+
 @contextmanager
 def open_item(item: Item, keys: Sequence[KeyPair]) -> Iterator[tuple[EnvelopeFile, Envelope]]:
     """Open an envelope. Raises EnvelopeError (any kind but bad-padding) and BundleError."""

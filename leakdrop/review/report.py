@@ -28,7 +28,7 @@ from leakdrop.review.custody import (
 )
 from leakdrop.review.extracting import get_stem
 from leakdrop.review.facts import describe_opened, sum_files
-from leakdrop.review.inbox import Inbox, Item, look_at, open_inbox, open_item
+from leakdrop.review.inbox import Inbox, Item, explain, look_at, open_inbox, open_item
 from leakdrop.review.keys import KeyOptions, KeySet
 from leakdrop.review.listing import Findings, describe_inbox, describe_refusal
 from leakdrop.review.media import MISSING, MediaReader
@@ -86,7 +86,7 @@ def report(
                     done.append(report_item(item, keys, log, media, progress))
                 except (EnvelopeError, BundleError) as refusal:
                     refused.append((item, refusal))
-                    log.append(Act("report", item.name, remark=f"Not opened: {refusal}"))
+                    log.append(Act("report", item.name, remark=f"Not opened: {explain(item, refusal)}"))
     finally:
         _tell(inbox, destination, done, skipped, refused, as_json=as_json)
     code = findings.conclude(inbox)

@@ -416,6 +416,21 @@ def test_envelopes_of_one_name_are_told_apart_in_a_report(review, reviewer, tmp_
     assert [mailbox in record for mailbox in mailboxes] == [True, False]
 
 
+def test_a_report_names_no_folder_of_the_laptop(review, reviewer, tmp_path, elsewhere):
+    """An envelope that could not be read at first: the log says why, and not where."""
+    envelope = seal_bytes([reviewer.public], "m")
+    (path,) = write_bundle(tmp_path / "stick", [envelope])
+    path.unlink()
+    path.mkdir()
+    assert review("report", path.parent, "-o", elsewhere, *reviewer.arguments).code == 1
+    path.rmdir()
+    path.write_bytes(envelope)
+    assert review("report", path.parent, "-o", elsewhere, *reviewer.arguments).code == 0
+    record = (elsewhere / f"{path.stem}.report.json").read_text()
+    assert f"Not opened: {path.name} is not a file." in record
+    assert str(tmp_path) not in record
+
+
 def test_lines_of_others_in_the_log_are_known_to_be_unchanged(review, write_report, public, case):
     """The report shows none of them, and still no byte of one can be changed."""
     log = CustodyLog(case)
