@@ -15,7 +15,7 @@ from leakdrop.operate.verbs.arguments import Verbs, add_config, add_json, add_ve
 from leakdrop.operate.verbs.purge import say_taken
 from leakdrop.store.layout import Layout, lock_import
 from leakdrop.store.leaving import plan_leaving
-from leakdrop.terminal import Progress, count, encode_json, human_size, say, show_number, warn
+from leakdrop.terminal import Progress, count, encode_json, human_size, note, say, show_number, warn
 
 
 def add(verbs: Verbs) -> None:
@@ -50,6 +50,8 @@ def run(given: argparse.Namespace) -> int:
         if done.present:
             say(f"{count(done.present, 'reply')} lay here already.")
         say(f"{count(done.taken, 'reply')} imported.")
+        if not (taken or problem or done.taken or done.present or done.refused):
+            note("Nothing came back with this bundle. For the drops of another machine: --drops.")
     for refused in done.refused:
         warn(f"{refused.name} is left out: {refused.sentence}")
     if done.left:
