@@ -26,7 +26,7 @@ $(READY): requirements.lock package-lock.json pyproject.toml
 static: $(STATIC) ## what the pages load, built of leakdrop/intake/browser/
 
 $(STATIC): $(READY) leakdrop/palette.css $(wildcard leakdrop/intake/browser/*.* leakdrop/intake/browser/*/*.js)
-	$(BIN)/node leakdrop/intake/browser/build.js
+	$(BIN)/python leakdrop/intake/browser/build.py
 
 run: $(READY) $(STATIC) ## a demonstration on http://127.0.0.1:8000, and what to try with it
 	@$(BIN)/python -m leakdrop.operate.demo
@@ -101,7 +101,7 @@ lock: $(READY) ## the lock files, from pyproject.toml and package.json
 	$(WITH_NODE) npm install --silent --ignore-scripts --package-lock-only
 
 wheel: $(READY) $(STATIC) ## what an operator installs, into dist/: the wheel, and lock files of what it needs
-	rm -rf dist
+	rm -f dist/leakdrop-*.whl dist/requirements-server.lock dist/requirements-scale.lock
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 	cp requirements-server.lock requirements-scale.lock dist/
 

@@ -1,5 +1,6 @@
 """Drops in a real SQLite and on a real disk: durable, without order, and whole after every crash."""
 
+import contextlib
 import datetime
 import os
 import random
@@ -19,9 +20,11 @@ from leakdrop.envelope.opening import open_envelope
 from leakdrop.envelope.sealing import seal
 from leakdrop.errors import NoRoomError, StoreError
 from leakdrop.store.drops import Drop, Drops, iso_week
+from leakdrop.store.layout import free_bytes
 from tests.keys import label_key_pair
 from tests.site import PATIENCE, open_drops, run, temporary_mount
 
+MIB = 1024 * 1024
 SMALL = 300_000  # room for the smallest envelope
 
 
@@ -222,12 +225,48 @@ def test_the_reserve_is_kept_free(tmp_path):
         drop_message(drops)
 
 
-def test_room_is_kept_for_what_others_have_announced(tmp_path):
-    free = shutil.disk_usage(tmp_path).free
-    with open_drops(tmp_path / "data") as drops, drops.receive(free - 2 * SMALL):
-        with pytest.raises(NoRoomError), drops.receive(free // 2):
+@pytest.fixture
+def small_drops(tmp_path):
+    """On a disk of 64 MiB, of which 8 are to stay free."""
+    if not temporary_mount(tmp_path / "disk", "64M"):
+        pytest.skip("to run it: be root, who can mount a small file system")
+    with open_drops(tmp_path / "disk" / "data", reserve_bytes=8 * MIB) as drops:
+        yield drops
+    run("umount", "-l", tmp_path / "disk")
+
+
+def test_to_announce_much_keeps_nobody_out(small_drops):
+    with contextlib.ExitStack() as idle:
+        for _ in range(6):
+            idle.enter_context(small_drops.receive(50 * MIB)).write(b"hello")
+        with small_drops.receive(20 * MIB) as incoming:
+            incoming.write(bytes(20 * MIB))
+            small_drops.keep(incoming)
+    assert [drop.size for drop in small_drops.all()] == [20 * MIB]
+
+
+def test_room_is_kept_for_as_much_again_as_a_form_has_brought(small_drops):
+    with small_drops.receive(50 * MIB) as incoming:
+        incoming.write(bytes(25 * MIB))
+        with pytest.raises(NoRoomError), small_drops.receive(10 * MIB):
             pass
-        assert len(list(drops.layout.incoming.iterdir())) == 1
+        incoming.write(bytes(22 * MIB))
+        small_drops.keep(incoming)
+    assert [drop.size for drop in small_drops.all()] == [47 * MIB]
+
+
+def test_of_two_forms_that_do_not_both_fit_the_one_further_along_finishes(small_drops):
+    with small_drops.receive(40 * MIB) as first:
+        first.write(bytes(16 * MIB))
+        with small_drops.receive(30 * MIB) as second, contextlib.suppress(NoRoomError):
+            while True:
+                second.write(bytes(MIB))
+                assert free_bytes(small_drops.layout.root) >= 8 * MIB
+        assert second.written < 30 * MIB
+        for _ in range(22):
+            first.write(bytes(MIB))
+        small_drops.keep(first)
+    assert [drop.size for drop in small_drops.all()] == [38 * MIB]
 
 
 def test_more_than_was_announced_is_refused(drops):

@@ -12,8 +12,9 @@ import pytest
 from leakdrop.errors import StoreError
 from leakdrop.store.drops import Drop, Drops
 from leakdrop.store.moving import NameTakenError
-from leakdrop.store.objects import Objects
-from leakdrop.store.shared import PART_BYTES, SharedDrops
+from leakdrop.store.shared.drops import SharedDrops
+from leakdrop.store.shared.objects import Objects
+from leakdrop.store.shared.writing import PART_BYTES
 from tests.keys import public_key_file
 from tests.services import ask, settings
 from tests.site import leakdrop, make_test_site, run, wait_until
@@ -105,8 +106,9 @@ def test_what_is_brought_has_its_week_and_what_fails_leaves_nothing(drops, objec
 KILLED = f"""
 import os, signal, sys
 from leakdrop.store.drops import Drop
-from leakdrop.store.objects import Bucket
-from leakdrop.store.shared import PART_BYTES, SharedDrops
+from leakdrop.store.shared.objects import Bucket
+from leakdrop.store.shared.drops import SharedDrops
+from leakdrop.store.shared.writing import PART_BYTES
 
 def pieces():
     yield bytes(2 * PART_BYTES)
