@@ -173,7 +173,9 @@ def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
         return None
     is_path = kind in (Path, Path | None)
     expected = str if is_path else kind
-    if type(value) is not expected or (value == "" and key not in _MAY_BE_EMPTY):
+    if value == "" and expected is str and key not in _MAY_BE_EMPTY:
+        raise ConfigError(f"the value of “{key}” is empty: write one between the quotation marks.")
+    if type(value) is not expected:
         raise ConfigError(f"the value of “{key}” must be {_WHAT[expected]}.")
     if is_path:
         return folder / str(value)

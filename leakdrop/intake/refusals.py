@@ -170,6 +170,13 @@ class Refusal(Enum):
         return _TO_A_QUESTION.get(self.name, self.text)
 
     @property
+    def tab(self) -> str:
+        """What the tab shows: whoever looks over a shoulder learns nothing from it."""
+        if self in (Refusal.NOT_FOUND, Refusal.WRONG_METHOD):
+            return self.title
+        return "Not sent" if self.is_about_here else "Not possible"
+
+    @property
     def is_about_here(self) -> bool:
         """Whether the visitor may stay: nobody is to go on at an address that is not ours."""
         return self not in (Refusal.GATEWAY, Refusal.FOREIGN_HOST)

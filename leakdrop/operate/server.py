@@ -36,6 +36,7 @@ from leakdrop.store.drops import Recovery
 from leakdrop.store.layout import Layout, lock
 from leakdrop.store.owner import become_owner
 from leakdrop.store.places import open_drops
+from leakdrop.terminal import count
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -221,8 +222,8 @@ def forbid_core_dumps() -> None:
 def report(recovery: Recovery) -> None:
     """Tell the operator what a crash had left, without a name that a source gave."""
     if recovery.listed:
-        log.warning("After a crash, %d drops were listed again.", len(recovery.listed))
+        log.warning("After a crash, listed again: %s.", count(len(recovery.listed), "drop"))
     if recovery.removed:
-        log.warning("After a crash, %d unfinished files were removed.", len(recovery.removed))
+        log.warning("After a crash, removed: %s.", count(len(recovery.removed), "unfinished file"))
     for name in recovery.foreign:
         log.warning("drops/%s is not an envelope and is not exported: look at it, and remove it.", name)

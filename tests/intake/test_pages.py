@@ -118,6 +118,20 @@ def test_unknown_pages_and_methods_are_answered_plainly(site):
     assert site.request("DELETE", "/key", b"")[0] == 405
 
 
+def test_a_tab_says_not_sent_only_where_something_could_have_been_sent(site):
+    assert b"<title>No such page" in site.get("/nothing-here")[1]
+    assert b"<title>Not possible" in site.request("DELETE", "/key", b"")[1]
+    assert b"<title>Not possible" in site.get("/", Host="example.org")[1]
+    assert "<title>Not sent" in site.send(("message", ""))[1]
+
+
+def test_the_first_page_and_the_guidance_say_the_same_of_patients(site):
+    home, safety = (site.get(path)[1].decode() for path in ("/", "/safety"))
+    assert "Leave patients out." in home
+    assert "Leave patients out." in safety
+    assert "patient’s name, unless" not in home
+
+
 def test_head_answers_as_get_without_a_body(site):
     status, body, _ = site.request("HEAD", "/")
     assert (status, body) == (200, b"")

@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import os
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,35 @@ def installed(tmp_path_factory):
     done = run(*pip, "install", "--no-deps", "--target", folder / "lib", wheel)
     assert done.returncode == 0, done.stderr
     return folder / "lib"
+
+
+def locked(name: str) -> dict[str, str]:
+    """What a lock file holds: packages and their versions. Each has a hash at least."""
+    found = {}
+    for entry in re.split(r"\n(?=\S)", (TOP / name).read_text().strip()):
+        package, version = re.match(r"([a-z0-9._-]+)==([^ ;]+)", entry).groups()
+        assert "--hash=sha256:" in entry, package
+        found[package] = version
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "extras"),
+    [("requirements-server.lock", ["server"]), ("requirements-scale.lock", ["server", "scale"])],
+)
+def test_an_operators_lock_file_holds_what_the_extras_name_as_it_was_tested(name, extras):
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    named = [
+        *project["dependencies"],
+        *(one for extra in extras for one in project["optional-dependencies"][extra]),
+    ]
+    ours, tested = locked(name), locked("requirements.lock")
+    assert {re.match("[A-Za-z0-9_.-]+", one)[0].lower() for one in named} <= ours.keys()
+    assert ours.items() <= tested.items()
+    assert "pytest" not in ours
+    assert name in (TOP / "Makefile").read_text().partition("\nwheel:")[2]
+    # `make wheel` runs in the image's build, too.
+    assert f"!{name}\n" in (TOP / ".dockerignore").read_text()
 
 
 def run_installed(installed: Path, program: str, *words: object, cwd: Path):
