@@ -73,6 +73,11 @@ class Config:
         """How many answers with replies go out at once: half of the threads that no submission takes."""
         return max((self.threads - self.submissions_at_once) // 2, 1)
 
+    @property
+    def questions_at_once(self) -> int:
+        """How many questions for replies are read at once: half of the threads that are left."""
+        return max((self.threads - self.submissions_at_once - self.answers_at_once) // 2, 1)
+
 
 # Each key's type, and what its values are called when one is wrong.
 _WHAT: dict[type, str] = {str: "a text in quotation marks", bool: "true or false", int: "a whole number"}

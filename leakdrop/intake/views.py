@@ -150,16 +150,17 @@ def delete_reply() -> Response:
 
 
 def read_fields() -> dict[str, str]:
-    """The fields of a small form, read before a place is taken. Raises Refused.
+    """The fields of a small form, read before a place for an answer is taken. Raises Refused.
 
     It holds a thread for half a minute at most, however slowly it comes.
     """
-    length = body_length()
-    deadline = threading.Timer(SMALL_FORM_SECONDS, request.environ[HANG_UP])
+    length, hang_up = body_length(), request.environ[HANG_UP]
+    deadline = threading.Timer(SMALL_FORM_SECONDS, hang_up)
     deadline.daemon = True
     deadline.start()
     try:
-        return read_small_form(request.environ["wsgi.input"], request.content_type or "", length)
+        with here().hatch.questions.take(circuit_of(), hang_up, resumes=True):
+            return read_small_form(request.environ["wsgi.input"], request.content_type or "", length)
     finally:
         deadline.cancel()
 

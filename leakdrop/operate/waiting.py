@@ -125,9 +125,12 @@ class WaitingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             self._hang_up(conn)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """gunicorn calls it when the server stops: a head that is not there by then never comes."""
+        """gunicorn calls it when the server stops: a head that is not there by then never comes.
+
+        What the kernel has of an answer can be read afterwards.
+        """
         for waiting in self._waiting.values():
-            if waiting.kind is Kind.HEAD:
+            if waiting.kind is not Kind.GOODBYE and not waiting.unsent:
                 waiting.until = min(waiting.until, deadline)
 
     def _make_room(self) -> None:

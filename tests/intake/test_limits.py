@@ -110,6 +110,15 @@ def test_questions_that_do_not_come_whole_keep_nobody_from_asking(behind_tor):
         connection.close()
 
 
+def test_more_questions_that_do_not_come_whole_than_threads_stop_nobody(behind_tor):
+    _, circuit = behind_tor(threads=8, submissions_at_once=1)
+    hanging = [begin_question(circuit(number), b"token=") for number in range(24)]
+    assert circuit(30).request("GET", "/")[0] == 200
+    assert ask_for_replies(circuit(31)) == 200
+    for connection in hanging:
+        connection.close()
+
+
 def test_answers_that_one_circuit_does_not_read_keep_nobody_from_asking(behind_tor):
     _, circuit = behind_tor(threads=20, submissions_at_once=10)  # five answers at once
     whole = b"token=" + b"A" * 43

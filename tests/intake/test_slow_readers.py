@@ -1,10 +1,14 @@
 """Who reads slowly gets the whole answer, and keeps nobody from getting theirs."""
 
+import array
 import contextlib
+import fcntl
 import re
 import select
 import socket
+import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -57,6 +61,16 @@ def is_held(connection: socket.socket) -> bool:
     return not poll.poll(0)
 
 
+def unread_bytes(connections: list[socket.socket]) -> int:
+    """How many bytes wait to be read."""
+    waiting = array.array("i", [0])
+    total = 0
+    for connection in connections:
+        fcntl.ioctl(connection, termios.FIONREAD, waiting)
+        total += waiting[0]
+    return total
+
+
 @contextmanager
 def slow_readers(circuits: list[Circuit], request: bytes) -> Iterator[list[socket.socket]]:
     """A connection by each circuit, which sends a request and reads a KiB of its answer each second."""
@@ -102,14 +116,32 @@ def test_more_slow_readers_than_threads_by_eleven_circuits_stop_nobody(behind_to
         assert all(map(is_held, readers))
 
 
-def test_a_slow_reader_gets_whole_answers_one_after_another(behind_tor):
-    _, circuit = behind_tor(threads=2, submissions_at_once=1)
-    script = largest_file(circuit(1))
-    content = circuit(1).request("GET", script)[1].encode()
+def test_more_who_do_not_read_many_small_answers_than_threads_stop_nobody(behind_tor):
+    _, circuit = behind_tor(threads=4, submissions_at_once=1)
+    with ExitStack() as held:
+        readers = [held.enter_context(circuit(1).open()) for _ in range(8)]
+        for reader in readers:
+            reader.sendall(get("/none", 300))
+        unread = [0]
+        while not unread[-1] or unread[-1] != unread[-2]:  # until no more answers come
+            time.sleep(1)
+            unread.append(unread_bytes(readers))
+        assert largest_file(circuit(2))
+        assert all(map(is_held, readers))
+
+
+def test_a_slow_reader_gets_whole_answers_one_after_another(behind_tor, tmp_path):
+    """Also pages that are larger than what a socket holds."""
+    guidance = tmp_path / "guidance.md"
+    guidance.write_text("## Guidance\n\n" + "".join(f"Line {number}.\n" for number in range(50_000)))
+    _, circuit = behind_tor(threads=2, submissions_at_once=1, safety_text=str(guidance))
+    paths = ["/safety", largest_file(circuit(1))] * 2
+    contents = [circuit(1).request("GET", path)[1].encode() for path in paths]
+    assert len(contents[0]) > 500_000
     with circuit(2).open() as connection:
-        connection.sendall(get(script, 5) + get("/none", last=True))
+        connection.sendall(b"".join(map(get, paths)) + get("/none", last=True))
         _, *answers, refusal = re.split(b"HTTP/1.1 (?:200|404) ", read_slowly(connection))
-    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == [content] * 5
+    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == contents
     assert refusal.endswith(b"</html>")
 
 
