@@ -54,8 +54,15 @@ def create_app(config: Config, keyring: Keyring, drops: DropPlace) -> "WSGIAppli
         Dock(uploads, keyring.key_ids, config.largest_plaintext_bytes),
         Hatch(
             replies,
-            # Who asked is forgotten at once.
-            Slots(config.answers_at_once, ANSWERS_PER_CIRCUIT, Refusal.ASKED_OFTEN, slow_seconds=0),
+            # A question comes in one packet, so that who has not sent theirs makes room at once.
+            Slots(config.questions_at_once, ANSWERS_PER_CIRCUIT, Refusal.ASKED_OFTEN, slow_seconds=0),
+            # A turn is twice as long as with uploads: an answer that is cut off does not go on where it was.
+            Slots(
+                config.answers_at_once,
+                ANSWERS_PER_CIRCUIT,
+                Refusal.ASKED_OFTEN,
+                slow_seconds=2 * config.slow_seconds,
+            ),
             config.no_script_replies,
         ),
     )

@@ -33,6 +33,8 @@ from leakdrop.intake.words import encode_words
 
 # What an index holds beside a form's own bytes: names of fields, brackets.
 SLACK = 64 * 1024
+# Names and types of all files together: beside its fields, all of a form that memory holds until its end.
+MAX_NAMES = 512 * 1024
 
 
 def take_form(
@@ -84,6 +86,7 @@ class Arrival:
         self._field: str | None = None  # the field that bytes go to; None: a file
         self._unnamed: Part | None = None  # an empty file field sends one, without a byte
         self._candidate: Candidate | None = None
+        self._names = 0  # bytes
 
     def begin(self, part: Part) -> None:
         """A part begins. Raises Refused."""
@@ -105,8 +108,12 @@ class Arrival:
             self._drop_candidate()
         else:
             self._candidate = Candidate(self._desk, self._length)
+        name, type = clean_name(part.filename), clip(clean_text(part.type), MAX_TYPE)
+        self._names += len(name.encode()) + len(type.encode())
+        if self._names > MAX_NAMES:
+            raise Refused(Refusal.TOO_MANY_FILES)
         try:
-            self._sealer.begin_file(clean_name(part.filename), clip(clean_text(part.type), MAX_TYPE))
+            self._sealer.begin_file(name, type)
         except SubmissionError:
             raise Refused(Refusal.TOO_MANY_FILES) from None
 
@@ -120,7 +127,7 @@ class Arrival:
         self._sealer.write(piece)
         if self._candidate:
             self._candidate.write(piece)
-            if not self._candidate.looks_sealed():
+            if not self._candidate.may_be_sealed():
                 self._drop_candidate()
 
     def _write_field(self, field: str, piece: bytes) -> None:
@@ -140,7 +147,7 @@ class Arrival:
         message = clean_message(self._text("message"))
         if message:
             self._drop_candidate()
-        if self._candidate and self._candidate.looks_sealed() and self._sealer.files[0].size:
+        if self._candidate and self._candidate.is_sealed():
             return Arrived(self._candidate.finish())
         if not message and not self._sealer.files:
             raise Refused(Refusal.NOTHING_SENT)

@@ -22,9 +22,13 @@ MEDIA_TYPE = "application/octet-stream"
 
 @dataclass(frozen=True)
 class Hatch:
-    """What a question for replies meets: where they lie, how many are answered at once, if it takes words."""
+    """What a question for replies meets.
+
+    Where they lie; how many questions are read, and how many answered at once; whether it takes words.
+    """
 
     replies: ReplyPlace
+    questions: Slots
     slots: Slots
     takes_words: bool
 

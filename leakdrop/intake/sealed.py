@@ -51,9 +51,13 @@ class Candidate:
         self._incoming: Incoming | None = None
         self._refusal: Refusal | None = None
 
-    def looks_sealed(self) -> bool:
+    def may_be_sealed(self) -> bool:
         """Whether the file begins as an envelope does, as far as it is there."""
         return self._incoming is not None or self._head[: len(MAGIC)] == MAGIC[: len(self._head)]
+
+    def is_sealed(self) -> bool:
+        """Whether it claims to be an envelope: all of it is there that says so."""
+        return self._incoming is not None or self._head.startswith(MAGIC)
 
     def write(self, piece: bytes) -> None:
         if self._incoming:
@@ -118,7 +122,7 @@ class SealedArrival:
         if self._is_file:
             self._has_file = True
             self._candidate.write(piece)
-        if not self._is_file or not self._candidate.looks_sealed():
+        if not self._is_file or not self._candidate.may_be_sealed():
             raise Refused(Refusal.ONLY_SEALED)
 
     def finish(self) -> Arrived:

@@ -2,13 +2,14 @@
 
 A submission holds a thread for as long as it takes, and over Tor that is long. So there are more threads than
 submissions let in, and pages are served while all places are taken. An upload loses nothing when it is hung
-up on, and goes on by itself; a form loses everything. So circuits take turns with uploads; forms, which have
-a part of the places only, are left alone unless they hardly come.
+up on, and goes on by itself; replies can be asked for again; a form loses everything. So circuits take turns
+with uploads and with replies; forms, which have a part of the places only, are left alone unless they hardly
+come.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ class Turn:
 class Place:
     """A place that a request holds. How fast its body comes is measured over windows of `slow_seconds`.
 
-    `resumes`: what it brings is kept, and goes on where it was, if it is hung up on.
+    `resumes`: little is lost if it is hung up on, since it goes on where it was, or is asked for again.
     """
 
     def __init__(
@@ -86,6 +87,14 @@ class CountedStream:
         self._is_fast = time.monotonic() - started < 1
         self._place.count(len(piece))
         return piece
+
+
+def count_pieces(pieces: Iterable[bytes], place: Place) -> Iterator[bytes]:
+    """What goes out, in small pieces, which are counted for a place when the kernel has taken them."""
+    for piece in pieces:
+        for start in range(0, len(piece), COUNTED):
+            yield piece[start : start + COUNTED]
+            place.count(min(COUNTED, len(piece) - start))
 
 
 class Slots:

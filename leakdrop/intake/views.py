@@ -20,7 +20,7 @@ from leakdrop.intake.pages import REPLIES, TEXT, UPLOADS, Page, Pages
 from leakdrop.intake.privacy import HANG_UP, PASSED_ON
 from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.intake.sealed import Desk
-from leakdrop.intake.slots import CountedStream, Slots
+from leakdrop.intake.slots import CountedStream, Slots, count_pieces
 from leakdrop.keyring import Keyring
 from leakdrop.store.uploads import Upload
 
@@ -127,12 +127,14 @@ def ask_for_replies() -> Response:
     hatch = here().hatch
     fields = read_fields()
     with ExitStack() as held:
-        held.enter_context(hatch.slots.take(circuit_of()))
+        place = held.enter_context(hatch.slots.take(circuit_of(), request.environ[HANG_UP], resumes=True))
         if "words" in fields:
-            return answer(here().pages.opened(noscript_replies.open_replies(hatch, fields, today())))
-        found = replies.answer_question(hatch, fields, today(), held)
-        response = Response(found.pieces, content_type=replies.MEDIA_TYPE)
-        response.content_length = found.length
+            response = answer(here().pages.opened(noscript_replies.open_replies(hatch, fields, today())))
+        else:
+            found = replies.answer_question(hatch, fields, today(), held)
+            response = Response(found.pieces, content_type=replies.MEDIA_TYPE)
+            response.content_length = found.length
+        response.response = count_pieces(response.iter_encoded(), place)
         # The place and the files are held until the last byte is sent.
         response.call_on_close(held.pop_all().close)
         return response
@@ -148,16 +150,17 @@ def delete_reply() -> Response:
 
 
 def read_fields() -> dict[str, str]:
-    """The fields of a small form, read before a place is taken. Raises Refused.
+    """The fields of a small form, read before a place for an answer is taken. Raises Refused.
 
     It holds a thread for half a minute at most, however slowly it comes.
     """
-    length = body_length()
-    deadline = threading.Timer(SMALL_FORM_SECONDS, request.environ[HANG_UP])
+    length, hang_up = body_length(), request.environ[HANG_UP]
+    deadline = threading.Timer(SMALL_FORM_SECONDS, hang_up)
     deadline.daemon = True
     deadline.start()
     try:
-        return read_small_form(request.environ["wsgi.input"], request.content_type or "", length)
+        with here().hatch.questions.take(circuit_of(), hang_up, resumes=True):
+            return read_small_form(request.environ["wsgi.input"], request.content_type or "", length)
     finally:
         deadline.cancel()
 

@@ -8,6 +8,7 @@ that its source has deleted would come back with it.
 
 import hashlib
 import io
+import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -89,15 +90,18 @@ def so_far(taken: int) -> str:
 
 
 def _list(folder: Path) -> list[Path]:
-    """All that lies in the folder of replies, but what other systems hide there. Raises BundleError."""
+    """All that lies in the folder of replies, but what other systems hide there. Raises BundleError.
+
+    A bundle may come back without replies.
+    """
     if not folder.is_dir():
         raise BundleError(f"There is no folder {folder}: is the stick in?")
     source = folder / REPLIES_NAME
-    if not source.exists() and (folder / ACKNOWLEDGEMENT_NAME).exists():
+    is_bundle = any((folder / name).is_file() for name in (LIST_NAME, ACKNOWLEDGEMENT_NAME))
+    if is_bundle and not os.path.lexists(source):
         return []
     if source.is_symlink() or not source.is_dir():
-        other = " For the drops of another machine: --drops." if (folder / LIST_NAME).is_file() else ""
-        raise BundleError(f"There are no replies in {folder}: it has no folder “{REPLIES_NAME}”.{other}")
+        raise BundleError(f"There are no replies in {folder}: it has no folder “{REPLIES_NAME}”.")
     try:
         return sorted(path for path in source.iterdir() if not path.name.startswith("."))
     except OSError as error:

@@ -31,11 +31,12 @@ from leakdrop.intake.privacy import ADDED
 from leakdrop.keyring import Keyring, load_keyring
 from leakdrop.operate.listening import check_address, check_group, is_unix, let_in
 from leakdrop.operate.manifest import is_up_to_date
-from leakdrop.operate.waiting import WaitingWorker
+from leakdrop.operate.waiting import WaitingResponse, WaitingWorker
 from leakdrop.store.drops import Recovery
 from leakdrop.store.layout import Layout, lock
 from leakdrop.store.owner import become_owner
 from leakdrop.store.places import open_drops
+from leakdrop.terminal import count
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -58,7 +59,7 @@ NOT_HTTP = "\r\n".join(
 ).encode()
 
 
-class BareResponse(gunicorn.http.wsgi.Response):
+class BareResponse(WaitingResponse):
     """A response without `Server` and `Date`, which gunicorn has no setting for."""
 
     def default_headers(self) -> list[str]:
@@ -83,8 +84,6 @@ class SilentLogger(Logger):
 
 class PatientWorker(WaitingWorker):
     """A worker that a silent client cannot hold, and that says nothing of a request when it goes wrong."""
-
-    silence_seconds = 0  # no limit
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         # Tor names the circuit at the start of a connection; gunicorn forgets it after the first request.
@@ -223,8 +222,8 @@ def forbid_core_dumps() -> None:
 def report(recovery: Recovery) -> None:
     """Tell the operator what a crash had left, without a name that a source gave."""
     if recovery.listed:
-        log.warning("After a crash, %d drops were listed again.", len(recovery.listed))
+        log.warning("After a crash, listed again: %s.", count(len(recovery.listed), "drop"))
     if recovery.removed:
-        log.warning("After a crash, %d unfinished files were removed.", len(recovery.removed))
+        log.warning("After a crash, removed: %s.", count(len(recovery.removed), "unfinished file"))
     for name in recovery.foreign:
         log.warning("drops/%s is not an envelope and is not exported: look at it, and remove it.", name)

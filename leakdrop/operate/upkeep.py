@@ -9,7 +9,17 @@ from leakdrop.config import Config
 from leakdrop.errors import BundleError
 from leakdrop.operate.site import open_site
 from leakdrop.store.drops import Drops
-from leakdrop.store.leaving import Leaving, Retention, Taken, acknowledge, plan_leaving, remove
+from leakdrop.store.leaving import (
+    Leaving,
+    Retention,
+    Taken,
+    acknowledge,
+    compare,
+    note,
+    plan_at_once,
+    plan_leaving,
+    remove,
+)
 from leakdrop.store.settle import Settled, settle
 
 
@@ -28,20 +38,28 @@ def retention_of(config: Config) -> Retention:
 
 
 def purge(
-    config: Config, today: datetime.date, acknowledged: Path | None, *, yes: bool
+    config: Config, today: datetime.date, acknowledged: Path | None, *, yes: bool, now: bool = False
 ) -> tuple[Taken | None, list[Leaving]]:
     """Take an acknowledgement, if there is one; find what is due to leave, and with `yes` remove it.
 
-    Raises BundleError, and StoreError if another process settles or removes drops.
+    With `now` all that is acknowledged leaves, due or not. Raises BundleError, and StoreError if another
+    process settles or removes drops.
     """
     # A stick may be readable for root alone.
-    envelopes = load_acknowledgement(acknowledged) if acknowledged else None
+    envelopes = load_acknowledgement(acknowledged) if acknowledged else ()
     with open_site(config) as drops:
-        taken = None if envelopes is None else acknowledge(drops, envelopes, today)
-        leaving = plan_leaving(drops, retention_of(config), today)
+        found = compare(drops, envelopes)
+        if not (now and yes):  # then they are gone; and a full disk could take no note
+            note(drops, found.same, today)
+        retention = retention_of(config)
+        leaving = (
+            plan_at_once(drops, found.same, retention, today)
+            if now
+            else plan_leaving(drops, retention, today)
+        )
         if yes:
             remove(drops, leaving)
-    return taken, leaving
+    return found.taken if acknowledged else None, leaving
 
 
 def take_acknowledgement(config: Config, folder: Path, today: datetime.date) -> tuple[Taken | None, str]:

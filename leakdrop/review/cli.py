@@ -33,10 +33,14 @@ examples:
   leakdrop-review read /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review extract /media/stick/bundle --key ~/keys/Reviewers.key -o ~/opened
   leakdrop-review reply /media/stick/bundle --name 3f0c91ab --key ~/keys/Reviewers.key --received
+  leakdrop-review acknowledge ~/copies/bundle -o /media/stick/bundle
   leakdrop-review report /media/stick/bundle --key ~/keys/Reviewers.key -o ~/case
   leakdrop-review verify ~/case/3f0c.report.html --pub ~/keys/Reviewers.pub
   leakdrop-review view /media/stick/bundle --key ~/keys/Reviewers.key
   leakdrop-review play /media/stick/bundle/3f0c….envelope --key ~/keys/Reviewers.key
+  leakdrop-review rekey ~/keys/Reviewers.key
+  leakdrop-review shares ~/keys/Reviewers.key --need 2 --of 3
+  leakdrop-review restore Reviewers -o ~/keys --pub Reviewers.pub
   leakdrop-review sign /media/stick/leakdrop.json --key ~/keys/Reviewers.key
 
 “leakdrop-review VERB --help” tells more of one verb.

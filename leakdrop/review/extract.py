@@ -14,7 +14,7 @@ from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, UsageErro
 from leakdrop.review.clean import CLEAN_NAME, find_mat2
 from leakdrop.review.custody import Act, CustodyLog, open_log
 from leakdrop.review.extracting import Extracted, describe_act, extract_item, find_leftovers, get_stem
-from leakdrop.review.inbox import Inbox, Item, look_at, open_inbox
+from leakdrop.review.inbox import Inbox, Item, explain, look_at, open_inbox
 from leakdrop.review.keys import KeyOptions, KeySet
 from leakdrop.review.listing import Findings, describe_inbox, describe_refusal
 from leakdrop.review.places import refuse_file_system_of
@@ -146,7 +146,9 @@ def _work(
             except (EnvelopeError, BundleError) as refusal:
                 outcome.refused.append((job.item, refusal))
                 if log:
-                    log.append(Act("extract", job.item.name, remark=f"Not extracted: {refusal}"))
+                    log.append(
+                        Act("extract", job.item.name, remark=f"Not extracted: {explain(job.item, refusal)}")
+                    )
             else:
                 outcome.extracted.append(done)
                 if log:

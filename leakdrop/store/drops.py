@@ -33,7 +33,7 @@ from leakdrop.store.layout import (
     sync_folder,
 )
 from leakdrop.store.models import DropRow
-from leakdrop.store.writing import Incoming
+from leakdrop.store.writing import STEP_BYTES, Incoming
 
 if TYPE_CHECKING:
     from leakdrop.store.moving import Bring
@@ -103,21 +103,26 @@ class Drops:
     ) -> None:
         self.close()
 
-    def has_room(self, length: int) -> bool:
-        """Whether `length` bytes fit above the reserve, beside all that the open forms may still write."""
-        outstanding = sum(other.announced - other.written for other in tuple(self._open))
-        return free_bytes(self.layout.root) - outstanding - length >= self._reserve
+    def has_room(self, length: int, besides: Incoming | None = None) -> bool:
+        """Whether `length` bytes fit above the reserve, beside what is kept for the (other) open forms."""
+        claimed = sum(form.claim for form in tuple(self._open) if form is not besides)
+        return free_bytes(self.layout.root) - claimed - length >= self._reserve
+
+    def may_grow(self, incoming: Incoming) -> bool:
+        """Whether an open form may go on writing."""
+        return self.has_room(STEP_BYTES, besides=incoming)
 
     @contextmanager
     def receive(self, announced: int) -> Iterator[Incoming]:
         """A file for an envelope of at most `announced` bytes, removed again unless it is kept.
 
-        Raises NoRoomError if that many bytes do not fit above the reserve.
+        Raises NoRoomError if that many bytes do not fit above the reserve. If others took the room meanwhile,
+        a write does: then whoever is further along can finish.
         """
         with self._lock:
             if not self.has_room(announced):
                 raise NoRoomError
-            incoming = Incoming(self.layout.part(secrets.token_hex(NAME_BYTES)), announced)
+            incoming = Incoming(self.layout.part(secrets.token_hex(NAME_BYTES)), announced, self.may_grow)
             self._open.add(incoming)
         try:
             yield incoming

@@ -40,16 +40,31 @@ class Health:
     leftovers: tuple[str, ...]  # parts that nobody was told of, copies of a broken settling
 
 
+class NoDatabaseError(StoreError):
+    """There is no database."""
+
+
+class DamagedDatabaseError(StoreError):
+    """The database is damaged."""
+
+
 def examine(root: Path, today: datetime.date) -> Health:
-    """Look at a data folder. Raises StoreError and OSError if it cannot be read."""
+    """Look at a data folder.
+
+    Raises NoDatabaseError, DamagedDatabaseError, and StoreError or OSError if it cannot be read now.
+    """
     layout = Layout(root)
-    if not layout.database.exists():
-        raise StoreError(f"There is no database {layout.database}.")
+    try:
+        layout.database.stat()
+    except FileNotFoundError:
+        raise NoDatabaseError(f"There is no database {layout.database}.") from None
     try:
         with closing(sqlite3.connect(f"file:{layout.database}?mode=ro", uri=True)) as connection:
             return _examine(layout, connection, today)
-    except sqlite3.Error as error:
+    except sqlite3.OperationalError as error:  # in use, not ours to read, of no schema that is known
         raise StoreError(f"The database {layout.database} cannot be read: {error}.") from None
+    except sqlite3.DatabaseError as error:
+        raise DamagedDatabaseError(f"The database {layout.database} is damaged: {error}.") from None
 
 
 def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.date) -> Health:

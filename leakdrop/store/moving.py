@@ -60,7 +60,7 @@ def _bring(drops: Drops, drop: Drop, pieces: Iterable[bytes]) -> None:
         raise NameTakenError
     if not drops.has_room(drop.size):
         raise NoRoomError
-    copy = Incoming(drops.layout.copy(secrets.token_hex(NAME_BYTES)), drop.size)
+    copy = Incoming(drops.layout.copy(secrets.token_hex(NAME_BYTES)), drop.size, drops.may_grow)
     try:
         for piece in pieces:
             copy.write(piece)

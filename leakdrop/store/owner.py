@@ -57,6 +57,13 @@ def become_owner(root: Path) -> None:
         os.setresuid(owner.user, owner.user, owner.user)
     except OSError:
         raise _refuse(root, owner) from None
+    # Python reads parts of itself when they are needed.
+    for program in (__file__, os.__file__):
+        if not os.access(program, os.R_OK):
+            raise StoreError(
+                f"The data folder {root} belongs to user {owner.user}, who cannot read {program}: "
+                "install leakdrop where every user can read it, such as /opt/leakdrop."
+            )
 
 
 def give_to_owner(path: Path, root: Path) -> None:

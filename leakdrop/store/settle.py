@@ -97,6 +97,7 @@ def remove_leftovers(drops: Drops) -> None:
 def mark_week(layout: Layout, week: str) -> None:
     """Have the drops of a week settle once more, whether or not it is over."""
     layout.mark(week).touch(mode=0o600)
+    forget_times(layout.mark(week))
     sync_folder(layout.settling)
 
 

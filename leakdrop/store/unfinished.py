@@ -3,9 +3,18 @@
 import time
 from collections.abc import Collection, Mapping
 
+# How many may be unfinished. At it, one that has barely begun and is left alone makes room for a new one.
+MOST_UNFINISHED = 4096
+BARELY_BYTES = 1024 * 1024
+# Seconds until one without a byte is forgotten, and until one makes room when there are too many.
+IDLE_SECONDS = 3600.0
+SCARCE_SECONDS = 60.0
+# An upload that has brought less is left alone, however often somebody asks for it.
+PROGRESS_BYTES = 16 * 1024
+
 
 class Unfinished:
-    """How many bytes of each upload are there, and since when nobody has asked for it.
+    """How many bytes of each upload are there, and since when it has brought next to none.
 
     `received` counts what was written, `durable` what is known to outlive a crash.
     """
@@ -13,23 +22,26 @@ class Unfinished:
     def __init__(self, received: Mapping[str, int]) -> None:
         self.received = dict(received)
         self.durable: dict[str, int] = {}
-        self._left_alone = dict.fromkeys(received, time.monotonic())
+        now = time.monotonic()
+        # What it had, and when.
+        self._progress = {upload_id: (size, now) for upload_id, size in received.items()}
 
     def __len__(self) -> int:
         return len(self.received)
 
     def begin(self, upload_id: str) -> None:
-        self._left_alone[upload_id] = time.monotonic()
+        self._progress[upload_id] = (0, time.monotonic())
         self.received[upload_id] = 0
 
-    def touch(self, upload_id: str) -> None:
-        """Somebody asks for an upload; one that is not known stays unknown."""
-        if upload_id in self._left_alone:
-            self._left_alone[upload_id] = time.monotonic()
+    def note_progress(self, upload_id: str) -> None:
+        """Somebody had an upload in hand; one that is not known stays unknown."""
+        received = self.received.get(upload_id, 0)
+        if upload_id in self._progress and received - self._progress[upload_id][0] >= PROGRESS_BYTES:
+            self._progress[upload_id] = (received, time.monotonic())
 
     def forget(self, upload_id: str) -> None:
         """An upload is whole, or thrown away."""
-        for known in (self.received, self.durable, self._left_alone):
+        for known in (self.received, self.durable, self._progress):
             known.pop(upload_id, None)
 
     def total(self) -> int:
@@ -46,5 +58,5 @@ class Unfinished:
         return {
             upload_id: received
             for upload_id, received in list(self.received.items())
-            if upload_id not in held and self._left_alone.get(upload_id, before) <= before
+            if upload_id not in held and self._progress.get(upload_id, (0, before))[1] <= before
         }

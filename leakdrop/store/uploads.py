@@ -31,16 +31,18 @@ from leakdrop.store.claims import Claims, Hold
 from leakdrop.store.drops import NAME_BYTES, Drops
 from leakdrop.store.layout import PART, create_private, forget_times, sync_folder
 from leakdrop.store.models import UploadRow
-from leakdrop.store.unfinished import Unfinished
+from leakdrop.store.unfinished import (
+    BARELY_BYTES,
+    IDLE_SECONDS,
+    MOST_UNFINISHED,
+    SCARCE_SECONDS,
+    Unfinished,
+)
 from leakdrop.store.writing import Writing
 
 # Kept as days, since a time of day would tell when somebody was here: so up to a day longer.
 UNFINISHED = datetime.timedelta(days=3)  # from midnight: 48 to 72 hours
 FINISHED = datetime.timedelta(days=2)  # 24 to 48 hours
-# How many may be unfinished. At it, one that has barely begun and is left alone makes room for a new one.
-MOST_UNFINISHED = 4096
-BARELY_BYTES = 1024 * 1024
-IDLE_SECONDS = 3600.0  # after which an upload without a byte is forgotten, too
 # What a file system takes for a file is a multiple of this: the last bytes of a block cost nothing.
 BLOCK = 4096
 
@@ -188,11 +190,13 @@ class Uploads:
 
         Raises NoRoomError if there is none such.
         """
-        idle = self._unfinished.idle(self._claims.held(), self._idle_seconds)
+        held = self._claims.held()
+        idle = self._unfinished.idle(held, self._idle_seconds)
         self._forget([upload_id for upload_id, received in idle.items() if not received])
         if len(self._unfinished) < self._most:
             return
-        begun = [upload_id for upload_id, received in idle.items() if 0 < received < BARELY_BYTES]
+        idle = self._unfinished.idle(held, min(self._idle_seconds, SCARCE_SECONDS))
+        begun = [upload_id for upload_id, received in idle.items() if received < BARELY_BYTES]
         if not begun:
             raise NoRoomError
         self._forget([min(begun, key=idle.__getitem__)])
@@ -281,9 +285,11 @@ class Uploads:
     @contextmanager
     def _take(self, upload_id: str, hang_up: Callable[[], object] = lambda: None) -> Iterator[Hold]:
         """Hold an upload: whoever held it before cannot write from here on."""
-        self._unfinished.touch(upload_id)
-        with self._claims.take(upload_id, hang_up) as hold:
-            yield hold
+        try:
+            with self._claims.take(upload_id, hang_up) as hold:
+                yield hold
+        finally:
+            self._unfinished.note_progress(upload_id)
 
     def _extend(self, row: UploadRow, expires: datetime.date, *, is_finished: bool) -> None:
         """Put an upload's last day off; a write for each day, not for each request.

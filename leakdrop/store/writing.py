@@ -1,6 +1,7 @@
 """An envelope that comes in, in a file: of a form, or of an upload."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,23 +14,40 @@ if TYPE_CHECKING:
     from leakdrop.store.uploads import Upload
 
 
+# Room that is kept for a form before it has brought anything, and how much it asks for at a time after that.
+FIRST_BYTES = 4 * 1024 * 1024
+STEP_BYTES = 1024 * 1024
+
+
 class Incoming:
     """An envelope that is being written. It becomes a drop by `Drops.keep`, or leaves no trace.
 
-    `announced` is how many bytes may come; a write beyond it raises NoRoomError.
+    `announced` is how many bytes may come; a write beyond it raises NoRoomError. `may_grow` tells whether
+    STEP_BYTES more still fit on the disk.
     """
 
-    def __init__(self, path: Path, announced: int) -> None:
+    def __init__(self, path: Path, announced: int, may_grow: Callable[["Incoming"], bool]) -> None:
         self.name = path.name.removesuffix(PART)
         self.path = path
         self.announced = announced
         self.written = 0
+        self._may_grow = may_grow
+        self._granted = FIRST_BYTES
         self._file = create_private(path)
+
+    @property
+    def claim(self) -> int:
+        """How many more bytes room is kept for: as many as came, since to announce some costs nothing."""
+        return min(self.announced - self.written, max(self.written, FIRST_BYTES))
 
     def write(self, data: bytes | memoryview) -> int:
         """Write all bytes. Raises NoRoomError when the disk is full."""
         if self.written + len(data) > self.announced:
             raise NoRoomError("The envelope is larger than was announced.")
+        if self.written + len(data) > self._granted:
+            if not self._may_grow(self):
+                raise NoRoomError
+            self._granted = self.written + len(data) + STEP_BYTES
         rest = memoryview(data)
         try:
             while rest:

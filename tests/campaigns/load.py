@@ -8,6 +8,7 @@ Each part measures the same source twice, alone and in company. `--minutes 60` i
 import contextlib
 import dataclasses
 import random
+import secrets
 import socket
 import statistics
 import sys
@@ -16,9 +17,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from leakdrop.config import Config
+from leakdrop.envelope.index import encode_base64url
 from leakdrop.terminal import say
 from tests.campaigns.proof import Row, make_parser, report
 from tests.campaigns.sources import NO_LIMITS, FormSource, Gate, Ledger, Source, TusSource
@@ -29,11 +32,15 @@ from tests.tus import MIB, Connection, TusClient, make_envelope
 TITLE = "Load"
 TEXT = """\
 `make load`: a source loads the first page and uploads 16 MiB in parts of 1 MiB, alone and then in
-company; medians of five times. A slow source sends 8 KiB each second; a quarter of them send nothing more
-after their first bytes. Slow heads come a letter a second, half-open connections say nothing, silent
-readers ask for the largest file and do not read it. All of them have the site's default settings to deal
-with. Memory is that of the server's processes together, while five sources send, and slow ones come and
-go: the median of the second quarter of the time, and that of the last."""
+company; medians of five times. A slow source sends 8 KiB each second; a quarter of them send nothing
+more after their first bytes. Slow heads come a letter a second, half-open connections say nothing,
+silent readers ask for the largest file and do not read it. Slow readers are more than threads, and come
+by eleven circuits: they ask three times for the largest file, and read 2 KiB in 15 seconds. Sixteen
+circuits that ask for replies read a KiB in 12 seconds, with all places for answers; the source asks for
+replies, too. All of them have the site's default settings to deal with. Memory is that of the server's
+processes together, while five sources send, and slow ones come and go: the median of the second quarter
+of the time, and that of the last."""
+URLENCODED = "application/x-www-form-urlencoded"
 MOST_RATIO = 2.0
 MOST_GROWTH = 1.1
 SIZE = 16 * MIB
@@ -165,6 +172,32 @@ class SilentReader(Company):
             self.pace(connection, request.encode(), 1000)
 
 
+class SlowReader(Company):
+    """One of 32 by each circuit that ask three times for a large file, and read a little of it."""
+
+    def visit(self) -> None:
+        request = f"GET {largest_file(self.site)} HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3
+        self.read_slowly(1 + self.number // 32, request, 2048, 15)
+
+    def read_slowly(self, circuit: int, request: str, size: int, seconds: float) -> None:
+        assert self.site.socket_path
+        with open_circuit(self.site.socket_path, circuit) as connection:
+            connection.sendall(request.encode())
+            self.is_there.set()
+            while not self.stop.wait(seconds) and connection.recv(size):
+                pass
+
+
+class SlowAsker(SlowReader):
+    """One of two by each circuit that ask for replies, and read a little of the answer."""
+
+    def visit(self) -> None:
+        body = f"token={encode_base64url(secrets.token_bytes(32))}"
+        lines = ("Host: localhost", f"Content-Length: {len(body)}", f"Content-Type: {URLENCODED}")
+        request = "\r\n".join(("POST /replies HTTP/1.1", *lines, "", body))
+        self.read_slowly(1 + self.number // 2, request, 1024, 12)
+
+
 class RefusedSender(Company):
     """Sends what is refused at once, and goes on sending."""
 
@@ -217,6 +250,21 @@ def measure_in_company(name: str, kinds: Callable[[int], dict[type[Company], int
             among = measure_source(site)
         row = (name.format(given.slow), f"{alone:.2f} s", f"{among:.2f} s", f"{MOST_RATIO} times")
         return [(*row, "yes" if among <= MOST_RATIO * alone else f"no: {among / alone:.1f} times")]
+
+    return part
+
+
+def measure_by_circuits(name: str, kind: type[Company], count: int):
+    """A part: sources by circuits of their own, alone and among these, who come by theirs."""
+
+    def part(folder: Path, _given) -> list[Row]:
+        address, envelope = folder / "leakdrop.sock", make_envelope(SIZE)
+        with running_site(folder, bind=f"unix:{address}") as site:
+            alone = measure_circuit(address, 1000, envelope)
+            with company(site, kind, count):
+                among = measure_circuit(address, 2000, envelope)
+        holds = "yes" if among <= MOST_RATIO * alone else f"no: {among / alone:.1f} times"
+        return [(name.format(count), f"{alone:.2f} s", f"{among:.2f} s", f"{MOST_RATIO} times", holds)]
 
     return part
 
@@ -303,26 +351,31 @@ def flood(folder: Path, _given) -> list[Row]:
     return [(what, f"{alone:.2f} s", f"{among:.2f} s", f"{MOST_RATIO} times", holds)]
 
 
+def open_circuit(address: Path, circuit: int) -> socket.socket:
+    """A connection that comes by a circuit of this number, as Tor tells of it."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(60)
+    connection.connect(str(address))
+    high, low = divmod(circuit, 65_536)
+    connection.sendall(f"PROXY TCP6 fc00:dead:beef:4dad::{high:x}:{low:x} ::1 {circuit} 80\r\n".encode())
+    return connection
+
+
 def by_circuit(address: Path, circuit: int) -> TusClient:
-    """A client whose connections come by a circuit of this number, as Tor tells of it."""
-
-    def connect() -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(60)
-        connection.connect(str(address))
-        high, low = divmod(circuit, 65_536)
-        connection.sendall(f"PROXY TCP6 fc00:dead:beef:4dad::{high:x}:{low:x} ::1 {circuit} 80\r\n".encode())
-        return connection
-
-    return TusClient(connect, "localhost")
+    """A client whose connections come by a circuit of this number."""
+    return TusClient(partial(open_circuit, address, circuit), "localhost")
 
 
 def measure_circuit(address: Path, first: int, envelope: bytes) -> float:
-    """The median of five uploads, each by a circuit of its own."""
+    """The median of five visits, each by a circuit of its own: the first page, an upload, the replies."""
+    question = f"token={encode_base64url(secrets.token_bytes(32))}".encode()
     taken = []
     for circuit in range(first, first + 5):
+        client = by_circuit(address, circuit)
         began = time.monotonic()
-        by_circuit(address, circuit).upload(envelope)
+        assert client.request("GET", "/").status == 200
+        client.upload(envelope)
+        assert client.request("POST", "/replies", {"Content-Type": URLENCODED}, question).status == 200
         taken.append(time.monotonic() - began)
     return statistics.median(taken)
 
@@ -332,6 +385,8 @@ PARTS = {
     "heads": measure_in_company("{} slow heads, as many half-open", lambda n: {SlowHead: n, HalfOpen: n}),
     "half-open": measure_in_company("1,500 half-open connections", lambda _: {HalfOpen: 1500}),
     "readers": measure_in_company("{} who ask and do not read", lambda slow: {SilentReader: slow}),
+    "slow-readers": measure_by_circuits("{} slow readers by eleven circuits", SlowReader, 352),
+    "slow-askers": measure_by_circuits("{} slow readers of replies by 16 circuits", SlowAsker, 32),
     "refused": measure_in_company("{} who send on after a refusal", lambda slow: {RefusedSender: slow}),
     "memory": watch_memory,
     "flood": flood,

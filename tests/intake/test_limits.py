@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from leakdrop.errors import ConfigError
 from leakdrop.intake.limits import check_limits
 from leakdrop.intake.privacy import name_circuit
 from tests.circuits import ask, proxy_line, submit
-from tests.site import assert_one_line, leakdrop, wait_until
+from tests.site import assert_one_line, leakdrop, run, wait_until
 
 LEAST = {"organisation": "O", "keys_dir": "keys", "data_dir": "data"}
 
@@ -109,6 +110,15 @@ def test_questions_that_do_not_come_whole_keep_nobody_from_asking(behind_tor):
         connection.close()
 
 
+def test_more_questions_that_do_not_come_whole_than_threads_stop_nobody(behind_tor):
+    _, circuit = behind_tor(threads=8, submissions_at_once=1)
+    hanging = [begin_question(circuit(number), b"token=") for number in range(24)]
+    assert circuit(30).request("GET", "/")[0] == 200
+    assert ask_for_replies(circuit(31)) == 200
+    for connection in hanging:
+        connection.close()
+
+
 def test_answers_that_one_circuit_does_not_read_keep_nobody_from_asking(behind_tor):
     _, circuit = behind_tor(threads=20, submissions_at_once=10)  # five answers at once
     whole = b"token=" + b"A" * 43
@@ -177,6 +187,25 @@ def test_a_circuit_has_one_name_however_its_number_is_spelled_and_another_one_af
 def test_a_limit_that_is_none_is_told(change, sentence):
     with pytest.raises(ConfigError, match=sentence):
         check_limits(parse_config({**LEAST, **change}, Path("/")))
+
+
+def test_a_redis_without_its_package_says_what_to_install():
+    """In a Python that has no package of that name."""
+    settings = {**LEAST, "limits_storage": "redis://127.0.0.1:1"}
+    program = f"""
+import sys
+from importlib.machinery import PathFinder
+class Without(PathFinder):
+    def find_spec(name, path=None, target=None):
+        return None if name == "redis" else PathFinder.find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+from pathlib import Path
+from leakdrop.config import parse_config
+from leakdrop.intake.limits import check_limits
+check_limits(parse_config({settings!r}, Path("/")))
+"""
+    done = run(sys.executable, "-c", program)
+    assert "ConfigError: limits_storage in Redis needs more packages: install leakdrop[" in done.stderr
 
 
 def test_serving_with_a_limit_that_is_none_is_refused(start_site):

@@ -454,9 +454,13 @@ class TestBroken:
                 {**BYTES, "Upload-Offset": str(written)},
                 SMALL[written:] if newer == "PATCH" else b"",
             )
+            if newer == "PATCH" and answer.status == 409:
+                # More had been written meanwhile; from now on it is not.
+                written = client.offset(path)
+                answer = client.patch(path, written, SMALL[written:])
             assert answer.status == {"HEAD": 200, "PATCH": 204, "DELETE": 204}[newer]
             if newer == "HEAD":
-                assert answer.offset == written
+                assert written <= answer.offset <= HALF
             assert_hung_up(older)
         assert drops(site) == ([SMALL] if newer == "PATCH" else [])
 

@@ -254,6 +254,16 @@ def test_a_stick_without_replies_is_told(site, tmp_path):
     assert_one_line(bring(site, tmp_path / "empty"), "There are no replies in")
 
 
+def test_a_bundle_that_comes_back_with_nothing_is_no_failure(site, tmp_path):
+    """So it is in most weeks, and whatever stands behind the import in a script goes on."""
+    leakdrop("export", tmp_path / "stick", "--config", site.config)
+    done = bring(site, tmp_path / "stick")
+    assert (done.returncode, done.stdout) == (0, "0 replies imported.\n")
+    assert done.stderr.startswith("Note: Nothing came back with this bundle.")
+    (tmp_path / "stick" / "replies").symlink_to(tmp_path / "nowhere")
+    assert_one_line(bring(site, tmp_path / "stick"), "There are no replies in")
+
+
 def test_a_reply_for_a_mailbox_that_never_existed_waits_and_expires(site, stick):
     lay(stick, WHOLE, bytes(32))
     assert bring(site, stick).returncode == 0

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import stat
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+import leakdrop
 from leakdrop.store.database import newest_revision
-from tests.campaigns.verbs import prepare_migration, prepare_replies
+from tests.campaigns.verbs import prepare_migration, prepare_move, prepare_replies
 from tests.keys import public_key_file, write_key_files
 from tests.site import BIN, Site, assert_one_line, make_test_site, run, wait_until
 from tests.tus import MIB, TusClient, make_envelope
@@ -55,7 +57,7 @@ def let_all_read_the_program(keep: Path) -> tuple[str, ...]:
 @pytest.fixture
 def site(folder) -> Iterator[Site]:
     """A site as it is installed: root's, and the data another user's."""
-    site = make_test_site(folder / "site", [public_key_file("alice")])
+    site = make_test_site(folder / "site", [public_key_file("alice")], keep_at_most_weeks=520)
     site.prefix = let_all_read_the_program(folder / "program")
     site.folder.chmod(0o755)
     site.temporary.mkdir()
@@ -98,6 +100,38 @@ def users(process: int) -> set[tuple[str, ...]]:
         if line.startswith(("Uid:", "Gid:", "Groups:"))
     }
     return ours.union(*map(users, children))
+
+
+def family(process: int) -> list[int]:
+    """A process and all that it started."""
+    children = [
+        int(child)
+        for path in Path(f"/proc/{process}/task").glob("*/children")
+        for child in path.read_text().split()
+    ]
+    return [process, *(one for child in children for one in family(child))]
+
+
+def test_no_other_process_of_its_user_can_read_what_the_server_has_in_memory(site):
+    """A process that cannot be dumped is root's in /proc, and no core of it is written or piped (proc(5))."""
+    as_owner = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    # Not started by root: a process that changes its user cannot be dumped in any case.
+    site.prefix = (*site.prefix, *as_owner)
+    site.start()
+    with subprocess.Popen([*as_owner, "sleep", "600"]) as other:
+        try:
+            wait_until(lambda: Path(f"/proc/{other.pid}/mem").stat().st_uid == NOBODY)
+            assert run(*as_owner, "cat", f"/proc/{other.pid}/environ").returncode == 0
+        finally:
+            other.kill()
+    servers = family(site.process.pid)
+    assert len(servers) > 1
+    for pid in servers:
+        assert str(NOBODY) in Path(f"/proc/{pid}/status").read_text()
+        assert Path(f"/proc/{pid}/mem").stat().st_uid == 0
+        for name in ("environ", "maps"):
+            refused = run(*as_owner, "cat", f"/proc/{pid}/{name}")
+            assert "Permission denied" in refused.stderr
 
 
 def test_a_server_that_root_starts_is_the_owner_for_good(site):
@@ -148,11 +182,15 @@ def test_with_a_tor_of_its_own_the_server_is_the_owner_too_and_tor_finds_its_soc
     assert (site.folder / "onion" / "service" / "hostname").stat().st_uid == 0
 
 
-@pytest.mark.parametrize("verb", ["status", "export", "import", "settle", "purge", "digest"])
+@pytest.mark.parametrize(
+    "verb", ["status", "export", "import", "import --drops", "settle", "purge", "digest"]
+)
 def test_what_a_verb_of_roots_makes_in_the_data_folder_is_its_owners(site, stick, verb):
     site.start()
     site.send(("message", "hello"))
     site.stop()
+    if verb == "import --drops":
+        prepare_move(site, stick)
     prepare_migration(site, stick)
     (site.data / "uploads").rmdir()
     hand_over(site.data)
@@ -161,16 +199,18 @@ def test_what_a_verb_of_roots_makes_in_the_data_folder_is_its_owners(site, stick
     words = {
         "export": [stick / "bundle"],
         "import": [stick / "bundle"],
+        "import --drops": [stick / "bundle"],
         "purge": ["--yes"],
         "digest": ["--to", key, "-o", stick / "digest"],
     }
-    do(site, verb, *words.get(verb, []))
+    do(site, *verb.split(), *words.get(verb, []))
     assert owners(site.data) == {(NOBODY, NOBODY)}
     assert (site.data / "uploads").is_dir()
     assert revision(site) == newest_revision()
     made = {"export": "bundle/bundle.json", "digest": "digest"}
     assert verb not in made or (stick / made[verb]).stat().st_uid == 0
     assert verb != "import" or len(list((site.data / "replies").iterdir())) == 3
+    assert verb != "import --drops" or len(site.envelopes()) == 4
 
 
 def revision(site: Site) -> str:
@@ -198,6 +238,17 @@ def test_a_folder_of_roots_own_stays_roots(folder):
         site.stop()
     do(site, "settle")
     assert owners(site.data) == {(0, 0)}
+
+
+def test_a_program_that_the_owner_cannot_read_does_not_serve(site, folder):
+    closed = folder / "closed"
+    shutil.copytree(Path(leakdrop.__file__).parent, closed / "leakdrop")
+    closed.chmod(0o700)
+    command = f"import sys; sys.path.insert(0, {str(closed)!r}); from leakdrop.operate.cli import main; "
+    program = (BIN / "python", "-c", f"{command}sys.argv[0] = 'leakdrop'; sys.exit(main())")
+    done = run(*site.prefix, *program, "serve", "--config", site.config)
+    assert_one_line(done, f"who cannot read {closed}/leakdrop")
+    assert owners(site.data) == {(NOBODY, NOBODY)}
 
 
 def test_a_root_that_may_become_nobody_is_told_whom_to_run_it_as(site):

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -95,6 +96,19 @@ def test_a_head_without_end_is_hung_up_on(site):
         for _ in range(100_000):
             connection.sendall(b"X-More: " + b"a" * 1000 + b"\r\n")
         pytest.fail("it took a head of 100 MB")
+
+
+def test_bodies_that_nobody_reads_are_not_waited_for(site):
+    """A thread that waited for each of them, as gunicorn's would for five seconds, would be long about it."""
+    deadline = time.monotonic() + PATIENCE
+    with ExitStack() as held:
+        waiting: list[socket.socket] = []
+        for _ in range(150):
+            waiting.append(held.enter_context(connect(site, HEAD + b"Content-Length: 100\r\n\r\n")))
+            assert read_answers(waiting[-1], 1)
+            if len(waiting) > 2 * THREADS:
+                waiting.pop(0).close()
+            assert time.monotonic() < deadline
 
 
 def test_who_sends_on_after_a_refusal_can_read_it_and_stops_nobody(site):

@@ -15,15 +15,24 @@ from leakdrop.terminal import count, human_size
 SOON = datetime.timedelta(weeks=4)
 # The timer runs daily; a machine may be off for some days.
 OVERDUE = datetime.timedelta(days=7)
+NO_DATA = "mount its disk, or make a site with leakdrop init"
+NO_DATABASE = (
+    "mount its disk; if the file is lost, start the server: it lists every drop anew, as of this week"
+)
+DAMAGED = (
+    "systemctl stop leakdrop.socket leakdrop, put a backup of the file back or remove the file, and start "
+    "again: without it every drop is listed anew, as of this week"
+)
 
 
 def look_at_store(patient: Patient) -> Iterator[Finding]:
     health = patient.health
     if health is None:
-        yield unseen("database", "what several machines share is not looked at")
+        if patient.config.database_url or patient.config.object_store_url:
+            yield unseen("database", "what several machines share is not looked at")
         return
     if health.damage:
-        yield wrong("database", f"it is damaged: {health.damage}", "stop the server, and restore a backup")
+        yield wrong("database", f"it is damaged: {health.damage}", DAMAGED)
     else:
         yield right("database", "SQLite finds no damage")
     if health.revision == health.newest_revision:

@@ -84,9 +84,9 @@ def _look_at_dangers(torrc: Torrc, service: Service) -> Iterator[Finding]:
     ]
     if torrc.options.get("log", "").split(" ")[0].partition("-")[0] in ("info", "debug"):
         dangers.append("log: it writes down what circuits do")
-    if dangers:
-        yield wrong("torrc", dangers[0], f"take that line out, {RESTART}")
-    else:
+    for danger in dangers:
+        yield wrong("torrc", danger, f"take that line out, {RESTART}")
+    if not dangers:
         yield right("torrc", "nothing in it makes the onion service easier to find")
 
 

@@ -15,7 +15,7 @@ from leakdrop.operate.verbs.arguments import Verbs, add_config, add_json, add_ve
 from leakdrop.operate.verbs.purge import say_taken
 from leakdrop.store.layout import Layout, lock_import
 from leakdrop.store.leaving import plan_leaving
-from leakdrop.terminal import Progress, count, encode_json, human_size, say, show_number, warn
+from leakdrop.terminal import Progress, count, encode_json, human_size, note, say, show_number, warn
 
 
 def add(verbs: Verbs) -> None:
@@ -50,6 +50,8 @@ def run(given: argparse.Namespace) -> int:
         if done.present:
             say(f"{count(done.present, 'reply')} lay here already.")
         say(f"{count(done.taken, 'reply')} imported.")
+        if not (taken or problem or done.taken or done.present or done.refused):
+            note("Nothing came back with this bundle. For the drops of another machine: --drops.")
     for refused in done.refused:
         warn(f"{refused.name} is left out: {refused.sentence}")
     if done.left:
@@ -74,7 +76,7 @@ def take_replies(config: Config, source: Path) -> Import:
 
 
 def run_drops(config: Config, source: Path, *, as_json: bool) -> int:
-    key_ids = load_keyring(config.keys_dir, today(), demo=config.demo).key_ids
+    key_ids = load_keyring(config.keys_dir, today(), demo=config.demo, seals=False).key_ids
     with open_site(config) as drops:
         done = Mover(drops, source, key_ids, today()).move(lambda total: Progress(total, "Importing"))
         due = {one.drop.name for one in plan_leaving(drops, retention_of(config), today())}

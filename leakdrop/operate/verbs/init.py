@@ -7,9 +7,9 @@ from random import SystemRandom
 
 from leakdrop.envelope.keyfile import PublicKeyFile
 from leakdrop.errors import UsageError
-from leakdrop.operate.init import ORGANISATION, Wishes, make_site, next_steps, read_keys
+from leakdrop.operate.init import ORGANISATION, Wishes, find_hidden, make_site, next_steps, read_keys
 from leakdrop.operate.verbs.arguments import Verbs, add_verb
-from leakdrop.terminal import group_fingerprint, say
+from leakdrop.terminal import group_fingerprint, say, warn
 
 
 def add(verbs: Verbs) -> None:
@@ -37,6 +37,11 @@ def run(given: argparse.Namespace) -> None:
     site = make_site(given.folder, Wishes(organisation or ORGANISATION, sealing), keys)
     say(f"Made {site.config}, and what tor and systemd need in {site.system}.\n")
     say(next_steps(site))
+    for place in find_hidden(given.folder):
+        warn(
+            f"The service cannot start from {place}: its unit hides that folder from it. For real use, "
+            "leakdrop belongs in a folder like /opt/leakdrop, and its site in one like /srv/leakdrop."
+        )
 
 
 def ask(question: str) -> str:

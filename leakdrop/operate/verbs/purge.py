@@ -24,20 +24,22 @@ def add(verbs: Verbs) -> None:
     add_config(verb)
     verb.add_argument("--acknowledged", type=Path, metavar="FILE",
                       help="take the reviewers' acknowledgement first: the file, or its bundle")  # fmt: skip
-    verb.add_argument("--yes", action="store_true", help="remove what is due")
+    verb.add_argument("--now", action="store_true",
+                      help="all that is acknowledged, due or not: for a disk that is full")  # fmt: skip
+    verb.add_argument("--yes", action="store_true", help="remove what is shown")
     verb.add_argument("--quiet", action="store_true", help="say nothing that a journal should not keep")
     add_json(verb)
 
 
 def run(given: argparse.Namespace) -> None:
     config = load_config(given.config)
-    taken, leaving = purge(config, today(), given.acknowledged, yes=given.yes)
+    taken, leaving = purge(config, today(), given.acknowledged, yes=given.yes, now=given.now)
     if given.json:
         say(encode_json(_describe(taken, leaving, removed=given.yes)))
     elif not given.quiet:
         if taken:
-            say_taken(taken, config)
-        _say_leaving(leaving, removed=given.yes)
+            say_taken(taken, config, now=given.now)
+        _say_leaving(leaving, removed=given.yes, now=given.now)
 
 
 def _describe(taken: Taken | None, leaving: list[Leaving], *, removed: bool) -> dict[str, object]:
@@ -57,10 +59,11 @@ def _describe(taken: Taken | None, leaving: list[Leaving], *, removed: bool) -> 
     }
 
 
-def say_taken(taken: Taken, config: Config) -> None:
+def say_taken(taken: Taken, config: Config, *, now: bool = False) -> None:
     """What became of an acknowledgement."""
     weeks = count(config.keep_acknowledged_weeks, "week")
-    say(f"{count(taken.acknowledged, 'drop')} acknowledged: to leave {weeks} after this one.")
+    when = "." if now else f": to leave {weeks} after this one."
+    say(f"{count(taken.acknowledged, 'drop')} acknowledged{when}")
     if taken.before:
         say(f"{count(taken.before, 'drop')} had been acknowledged before.")
     if taken.absent:
@@ -72,9 +75,9 @@ def say_taken(taken: Taken, config: Config) -> None:
         )
 
 
-def _say_leaving(leaving: list[Leaving], *, removed: bool) -> None:
+def _say_leaving(leaving: list[Leaving], *, removed: bool, now: bool) -> None:
     if not leaving:
-        say("No drop is due to leave.")
+        say("No drop is acknowledged." if now else "No drop is due to leave.")
         return
     sizes: Counter[tuple[str, bool]] = Counter()
     numbers: Counter[tuple[str, bool]] = Counter()
@@ -90,5 +93,7 @@ def _say_leaving(leaving: list[Leaving], *, removed: bool) -> None:
         warn("Some have never been acknowledged: ask the reviewers whether they have them.")
     if removed:
         say(f"{count(len(leaving), 'drop')} removed for good.")
-    else:
-        say("Nothing was removed. To remove them: leakdrop purge --yes")
+        return
+    if now:
+        say("Ask the reviewers whether they hold as many: nobody signs an acknowledgement.")
+    say("Nothing was removed. To remove them, add --yes.")

@@ -7,7 +7,7 @@ from leakdrop.config import load_config
 from leakdrop.operate.site import open_site
 from leakdrop.operate.status import read_status
 from leakdrop.operate.verbs.arguments import Verbs, add_config, add_json, add_verb, today
-from leakdrop.terminal import encode_json, human_size, say
+from leakdrop.terminal import encode_json, human_size, say, warn
 
 
 def add(verbs: Verbs) -> None:
@@ -27,6 +27,8 @@ def run(given: argparse.Namespace) -> None:
     for key in status.keys:
         until = f", until {key.not_after}" if key.not_after else ""
         say(f"Key: {key.name}{until}{'' if key.usable else ' (expired)'}\n     {key.fingerprint}")
+    if not any(key.usable for key in status.keys):
+        warn("No key is in use, and nothing can be sent: ask the reviewers for a new one.")
     say(f"Drops: {status.drops} ({human_size(status.bytes)}); free: {human_size(status.free_bytes)}")
     for week in status.weeks:
         say(f"  {week.week}: {week.drops} ({human_size(week.bytes)})")

@@ -14,14 +14,18 @@ def add(verbs: Verbs) -> None:
         run,
         "tell the server what you hold whole",
         "leakdrop-review acknowledge ~/copies/bundle -o /media/stick/bundle",
-        "Give the folder where you keep your own copy: every envelope in it is read. What is whole is\n"
-        "listed in acknowledged.json, which goes back on the stick; it leaves the server some weeks later.",
+        "Give your own copy of the bundle, on the laptop: every envelope in it is read. What is whole there\n"
+        "is listed in acknowledged.json on the stick; when the operator has taken that in, it leaves the\n"
+        "server some weeks later.",
     )
-    verb.add_argument("source", metavar="BUNDLE", type=Path, help="the folder of a bundle")
+    verb.add_argument("source", metavar="COPY", type=Path, help="your own copy of a bundle, which you keep")
     verb.add_argument(
-        "-o", "--output", metavar="DIR", type=Path, help="where to write (default: into the bundle)"
+        "-o", "--output", metavar="BUNDLE", type=Path, required=True, help="the bundle on the stick"
+    )
+    verb.add_argument(
+        "--here", action="store_true", help="both lie on one disk, and the copy stays with you all the same"
     )
 
 
 def run(given: argparse.Namespace) -> int:
-    return acknowledge(given.source, given.output or given.source)
+    return acknowledge(given.source, given.output, here=given.here)

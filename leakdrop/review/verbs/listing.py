@@ -16,8 +16,9 @@ def add(verbs: Verbs) -> None:
         "Opens no more of an envelope than tells what is in it. Ends with 1 if one does not open.",
     )
     add_source(verb)
+    verb.add_argument("--sums", action="store_true", help="compare the SHA-256 sums, too: reads every byte")
     add_json(verb)
 
 
 def run(given: argparse.Namespace) -> int:
-    return list_envelopes(given.source, key_options(given), as_json=given.json)
+    return list_envelopes(given.source, key_options(given), sums=given.sums, as_json=given.json)

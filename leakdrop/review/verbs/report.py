@@ -16,7 +16,8 @@ def add(verbs: Verbs) -> None:
         "leakdrop-review report /media/stick/bundle --key ~/keys/Reviewers.key -o ~/case",
         "Checks every byte of each envelope, and writes as a page and as JSON: its SHA-256 and those of its\n"
         "files, what recordings and pictures say of themselves, who can open it, what was done. Both are\n"
-        "signed with the key that opened it. They hold no word of the message and no byte of a file.",
+        "signed with the key that opened it. They hold no word of the message, no byte of a file, and\n"
+        "nothing of other envelopes. custody.jsonl tells of all envelopes of the case: keep that one.",
     )
     add_source(verb)
     verb.add_argument(

@@ -14,8 +14,9 @@ def add(verbs: Verbs) -> None:
         run,
         "vouch for what the site serves",
         "leakdrop-review sign /media/stick/leakdrop.json --key ~/keys/Reviewers.key",
-        "Writes the signature beside the manifest. Make the manifest yourself, with a copy of the site's\n"
-        "configuration and keys, or compare its SHA-256 with one that you made.",
+        "Writes the signature beside the manifest. Before, compare its SHA-256 (sha256sum), by voice, with\n"
+        "that of one which somebody whom you trust made elsewhere, on the same day, with a copy of the\n"
+        "site's configuration and keys. A laptop without the server's part cannot make one.",
     )
     verb.add_argument("manifest", metavar="MANIFEST", type=Path, help="what “leakdrop manifest” wrote")
     verb.add_argument(

@@ -19,10 +19,9 @@ from leakdrop.store.shared.parts import PartList, encode_list, name_folder, name
 from leakdrop.store.shared.room import Sightings, forget_unchanged, unfinished, wait_for_other_creations
 from leakdrop.store.shared.rows import Rows, insert_drops, lock_upload, measure_upload, select_parts
 from leakdrop.store.shared.writing import SharedWriting
+from leakdrop.store.unfinished import IDLE_SECONDS, MOST_UNFINISHED, SCARCE_SECONDS
 from leakdrop.store.uploads import (
     FINISHED,
-    IDLE_SECONDS,
-    MOST_UNFINISHED,
     UNFINISHED,
     FinishedError,
     OffsetError,
@@ -54,7 +53,7 @@ class SharedUploads:
         self._objects = objects
         self._largest_unfinished = largest_unfinished
         self._most = most
-        self.idle_seconds = idle_seconds
+        self.scarce_seconds = min(idle_seconds, SCARCE_SECONDS)
         self._sightings = Sightings(idle_seconds)
         self._claims = Claims(GOODBYE_SECONDS)
         self._expired_on: datetime.date | None = None

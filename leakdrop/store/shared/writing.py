@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from leakdrop.errors import NoRoomError
 from leakdrop.store.claims import Hold
 from leakdrop.store.models import UploadRow
+from leakdrop.store.unfinished import BARELY_BYTES, PROGRESS_BYTES
 from leakdrop.store.uploads import Upload
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class SharedWriting:
             self._put(bytes(self._held[:PART_BYTES]))
             del self._held[:PART_BYTES]
         # What other machines see grow, they do not take for left alone.
-        if time.monotonic() - self._put_at > self._uploads.idle_seconds / 4:
+        is_small = self.offset < BARELY_BYTES and len(self._held) >= PROGRESS_BYTES
+        if is_small and time.monotonic() - self._put_at > self._uploads.scarce_seconds / 4:
             self.flush()
 
     def flush(self) -> None:

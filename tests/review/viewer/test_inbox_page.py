@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import pytest
 
@@ -89,11 +90,15 @@ def test_equal_envelopes_are_one(view, reviewer, tmp_path):
 def test_a_forged_twin_is_told(view, reviewer, tmp_path):
     """Whoever can open an envelope can make another with the same header and other contents."""
     honest = seal_bytes([reviewer.public], "honest")
-    viewer = view(honest, flip(honest, len(honest) - 1), seal_bytes([reviewer.public], "other"))
+    forged = flip(honest, len(honest) - 1)
+    viewer = view(honest, forged, seal_bytes([reviewer.public], "other"))
     text = viewer.ask().text
     assert "Different envelopes with the same header" in text
     path = next(path for path in (tmp_path / "stick").glob("*") if path.read_bytes() == honest)
-    assert "Another envelope has the same header" in viewer.ask(f"{number_of(viewer, path)}/").text
+    (twin,) = (path for path in (tmp_path / "stick").glob("*") if path.read_bytes() == forged)
+    text = viewer.ask(f"{number_of(viewer, path)}/").text
+    assert "Another envelope has the same header" in text
+    assert f"Beside this one: {twin.name[:8]}" in text
 
 
 def test_what_is_missing_changed_or_extra_is_told(view, reviewer, start_viewer, tmp_path):
@@ -153,6 +158,7 @@ def test_one_sender_is_grouped_and_a_forged_mailbox_is_not(view, reviewer, tmp_p
             assert "Another submission has the same mailbox" not in text
         else:
             assert "Another submission has the same mailbox, and another key" in text
+            assert re.search(r"Beside this one: [0-9a-f]{8}, [0-9a-f]{8}", text)
         assert ("Seal the reply" in text) == ("between" not in text)
     places = [number for number, text in enumerate(links) if "first" in text or "second" in text]
     assert places[1] - places[0] == 1
