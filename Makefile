@@ -25,8 +25,8 @@ $(READY): requirements.lock package-lock.json pyproject.toml
 
 static: $(STATIC) ## what the pages load, built of leakdrop/intake/browser/
 
-$(STATIC): $(READY) $(wildcard leakdrop/intake/browser/*.* leakdrop/intake/browser/*/*.js)
-	$(BIN)/node leakdrop/intake/browser/build.js
+$(STATIC): $(READY) leakdrop/palette.css $(wildcard leakdrop/intake/browser/*.* leakdrop/intake/browser/*/*.js)
+	$(BIN)/python leakdrop/intake/browser/build.py
 
 run: $(READY) $(STATIC) ## a demonstration on http://127.0.0.1:8000, and what to try with it
 	@$(BIN)/python -m leakdrop.operate.demo
@@ -96,12 +96,14 @@ lock: $(READY) ## the lock files, from pyproject.toml and package.json
 		--extra server --extra scale --extra review --extra dev pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		--extra server --constraint requirements.lock pyproject.toml -o requirements-server.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		--extra server --extra scale --constraint requirements.lock pyproject.toml -o requirements-scale.lock
 	$(WITH_NODE) npm install --silent --ignore-scripts --package-lock-only
 
-wheel: $(READY) $(STATIC) ## what an operator installs, into dist/: the wheel, and the lock file of what it needs
-	rm -rf dist
+wheel: $(READY) $(STATIC) ## what an operator installs, into dist/: the wheel, and lock files of what it needs
+	rm -f dist/leakdrop-*.whl dist/requirements-server.lock dist/requirements-scale.lock
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
-	cp requirements-server.lock dist/
+	cp requirements-server.lock requirements-scale.lock dist/
 
 clean: ## removes what the targets made
 	rm -rf .venv node_modules demo build dist mutants leakdrop/intake/static

@@ -49,9 +49,9 @@ class Config:
     requests_per_circuit: str = "1200 per minute"
     requests_in_all: str = "30000 per minute"
     submissions_per_circuit: str = "60 per hour"
-    submissions_in_all: str = "3000 per hour"
+    submissions_in_all: str = "3000 per minute"
     replies_per_circuit: str = "30 per minute"
-    replies_in_all: str = "120 per minute"
+    replies_in_all: str = "3000 per minute"
     at_once_per_circuit: int = 8
     limits_storage: str = "memory://"
     keep_acknowledged_weeks: int = 4
@@ -178,7 +178,9 @@ def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
         return None
     is_path = kind in (Path, Path | None)
     expected = str if is_path else kind
-    if type(value) is not expected or (value == "" and key not in _MAY_BE_EMPTY):
+    if value == "" and expected is str and key not in _MAY_BE_EMPTY:
+        raise ConfigError(f"the value of “{key}” is empty: write one between the quotation marks.")
+    if type(value) is not expected:
         raise ConfigError(f"the value of “{key}” must be {_WHAT[expected]}.")
     if is_path:
         return folder / str(value)

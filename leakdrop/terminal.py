@@ -106,8 +106,8 @@ def show_number(number: int) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number with its noun: 1 file, 2 files, 10,000 replies."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    """A number with its noun: 1 file, 2 files, 3 keys, 10,000 replies."""
+    plural = f"{noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else f"{noun}s"
     return f"1 {noun}" if number == 1 else f"{number:,} {plural}"
 
 

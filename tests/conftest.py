@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,6 +45,8 @@ collect_ignore = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Under nohup it is ignored, and so it would be by every program that a test starts.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "needs(*programs): skip with the line that installs what is missing")
 
 

@@ -12,11 +12,11 @@ from werkzeug.exceptions import HTTPException
 from leakdrop.config import Config
 from leakdrop.errors import StoreError
 from leakdrop.intake.limits import limit, refusal_of
-from leakdrop.intake.noscript import Desk
 from leakdrop.intake.pages import Pages
 from leakdrop.intake.privacy import keep_little
 from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.intake.replies import Hatch
+from leakdrop.intake.sealed import Desk
 from leakdrop.intake.slots import ANSWERS_PER_CIRCUIT, Slots
 from leakdrop.intake.uploads import Dock
 from leakdrop.intake.views import Site, answer_refusal, site, today

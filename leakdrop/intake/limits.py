@@ -6,6 +6,7 @@ such number, only the limits for all together hold. How much may come in at once
 
 import logging
 from collections.abc import Callable, Collection
+from importlib.util import find_spec
 
 from flask import Flask, request
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
@@ -42,6 +43,10 @@ def check_limits(config: Config) -> None:
     try:
         limit(Flask("leakdrop"), config)
     except (ConfigurationError, ModuleNotFoundError):
+        if config.limits_storage.startswith("redis") and not find_spec("redis"):
+            raise ConfigError(
+                "limits_storage in Redis needs more packages: install leakdrop[server,scale]."
+            ) from None
         raise ConfigError("the value of “limits_storage” must be like “memory://” or “redis://…”.") from None
 
 

@@ -55,7 +55,7 @@ class Refusal(Enum):
     TOO_MANY_FILES = (
         413,
         "Too many files",
-        f"One submission can have 10,000 files. {_NOTHING_KEPT} "
+        f"One submission can have 10,000 files, or fewer if their names are long. {_NOTHING_KEPT} "
         "Put the files into one archive (a ZIP file), or send them in parts.",
     )
     TOO_LARGE = (
@@ -168,6 +168,13 @@ class Refusal(Enum):
     def text_for_question(self) -> str:
         """The sentences for whoever asked for replies, and is not to send anything in this visit."""
         return _TO_A_QUESTION.get(self.name, self.text)
+
+    @property
+    def tab(self) -> str:
+        """What the tab shows: whoever looks over a shoulder learns nothing from it."""
+        if self in (Refusal.NOT_FOUND, Refusal.WRONG_METHOD):
+            return self.title
+        return "Not sent" if self.is_about_here else "Not possible"
 
     @property
     def is_about_here(self) -> bool:

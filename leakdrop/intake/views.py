@@ -19,6 +19,7 @@ from leakdrop.intake.limits import circuit_of
 from leakdrop.intake.pages import REPLIES, TEXT, UPLOADS, Page, Pages
 from leakdrop.intake.privacy import HANG_UP, PASSED_ON
 from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.intake.sealed import Desk
 from leakdrop.intake.slots import CountedStream, Slots, count_pieces
 from leakdrop.keyring import Keyring
 from leakdrop.store.uploads import Upload
@@ -36,7 +37,7 @@ class Site:
     pages: Pages
     onion_address: str
     slots: Slots
-    desk: noscript.Desk
+    desk: Desk
     dock: uploads.Dock
     hatch: replies.Hatch
 

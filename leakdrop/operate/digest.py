@@ -30,7 +30,7 @@ LINE = 76
 
 def make_digest(config: Config, today: datetime.date) -> str:
     """The text in the clear: always SIZE bytes, and the same whether or not anything came."""
-    keyring = load_keyring(config.keys_dir, today, demo=config.demo)
+    keyring = load_keyring(config.keys_dir, today, demo=config.demo, seals=False)
     lines = [
         f"leakdrop digest, {today.isoformat()}",
         "",
@@ -49,6 +49,8 @@ def _describe_keys(keyring: Keyring, today: datetime.date) -> str:
     usable = keyring.usable(today)
     days = [key.not_after for key in usable if key.not_after]
     first = f", the first one until {min(days).isoformat()}" if days else ""
+    if not usable:
+        return "No key is in use: all have expired, and nothing can be sent. Ask the reviewers for a new one."
     return f"{count(len(usable), 'key')} in use{first}."
 
 

@@ -25,6 +25,7 @@ from typing import TextIO
 
 from leakdrop.config import Config
 from leakdrop.operate.tor import PATIENCE, TorError, TorProgram, ask_tor, onion_options, write_options
+from leakdrop.store.owner import give_to_owner
 from leakdrop.terminal import note, run_command, say
 
 LONGEST_PAUSE = 60
@@ -131,6 +132,8 @@ def serve_onion(config: Config, folder: Path, more: Path | None = None) -> int:
     with ExitStack() as ending:
         # A path of this length always fits; only this user can look into the folder.
         place = ending.enter_context(TemporaryDirectory(prefix="leakdrop-"))
+        # The server becomes the data folder's owner; tor stays whoever started it.
+        give_to_owner(Path(place), config.data_dir)
         socket = Path(place, "socket")
         tor = OwnTor(folder.resolve() / "onion", socket, program, lines)
         ending.callback(tor.stop)

@@ -172,8 +172,11 @@ def connect_to(url: str, tor: str = TOR) -> Get:
 
     All requests of one check share a circuit of their own: the site sees one visitor.
     """
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 80
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 80
+    except ValueError:
+        raise UsageError(f"{url} is not an address: give it as http://….onion/.") from None
     if parts.scheme != "http" or not (host.endswith(".onion") or host in LOOPBACK):
         raise UsageError(f"{url} is not an onion address: give it as http://….onion/.")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
@@ -187,7 +190,22 @@ def connect_to(url: str, tor: str = TOR) -> Get:
         )
     who = secrets.token_hex(8)
     proxy = Proxy(ProxyType.SOCKS5, proxy_host, int(proxy_port), who, who, rdns=True)
-    return lambda path: ask(lambda: proxy.connect(host, port, PATIENCE), parts.netloc, path)
+    return lambda path: ask(lambda: connect_by_tor(proxy, host, port, tor), parts.netloc, path)
+
+
+def connect_by_tor(proxy: Proxy, host: str, port: int, tor: str) -> socket.socket:
+    """A connection by Tor, which listens at `tor`. Raises LeakdropError."""
+    try:
+        return proxy.connect(host, port, PATIENCE)
+    except ProxyConnectionError:
+        raise LeakdropError(
+            f"No Tor answers at {tor}. Is Tor running? "
+            "Tor Browser's listens at 127.0.0.1:9150: give that to --tor."
+        ) from None
+    except ProxyTimeoutError:
+        raise LeakdropError(f"Tor did not reach the site within {PATIENCE} seconds. Try again.") from None
+    except ProxyError as error:
+        raise LeakdropError(f"Tor could not reach the site: {error}. Try again.") from None
 
 
 def ask(connect: Callable[[], socket.socket], host: str, path: str) -> Answer:
@@ -204,10 +222,9 @@ def ask(connect: Callable[[], socket.socket], host: str, path: str) -> Answer:
         body = response.read(MAX_BODY + 1)
         packed = response.headers.get_all("Content-Encoding", [])
         return Answer(response.status, tuple(response.getheaders()), unpack(body, packed))
-    except (ProxyError, ProxyConnectionError, ProxyTimeoutError) as error:
-        raise LeakdropError(f"Tor could not reach the site: {error}. Is Tor running?") from None
     except (OSError, http.client.HTTPException, zlib.error) as error:
-        raise LeakdropError(f"{path} could not be had: {error or type(error).__name__}. Try again.") from None
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise LeakdropError(f"{path} could not be had: {why or type(error).__name__}. Try again.") from None
     finally:
         connection.close()
 

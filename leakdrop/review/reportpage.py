@@ -9,9 +9,9 @@ import html
 from typing import Any
 
 from leakdrop.review.listing import SEALED_WORDS
-from leakdrop.terminal import group_fingerprint, human_size, visible
+from leakdrop.terminal import count, group_fingerprint, human_size, visible
 
-FORMAT = "leakdrop report 1"
+FORMAT = "leakdrop report 2"
 KIB = 1024
 
 STYLE = """
@@ -26,6 +26,7 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 .sum { font-size: 1.1rem; padding: .8rem; border: 1px solid #8888; border-radius: .4rem; }
 .warn { border-inline-start: .3rem solid #c60; padding-inline-start: .8rem; }
 .wide { overflow-x: auto; }
+.log td { overflow-wrap: anywhere; }
 @media print { body { margin: 0; max-width: none; font-size: 11px; } }
 """
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -184,7 +185,48 @@ def tell_duration(seconds: float) -> str:
     return f"{int(minutes) // 60}:{int(minutes) % 60:02}:{rest:06.3f}"
 
 
+DEEDS = {
+    "extract": "Extracting",
+    "check": "Checking",
+    "report": "Reporting",
+    "reply": "Replying",
+}
+LOG_HEADINGS = ("Line", "When (UTC)", "What", "Key that opened", "What was written, and its SHA-256")
+SUM_HEADINGS = ("Line", "SHA-256 of the log before it", "SHA-256 of the log with it")
+
+
 def _write_custody(custody: dict[str, Any]) -> str:
-    """The lines as they are: their sums can be computed again."""
-    lines = "".join(f"<li><code>{html.escape(visible(line))}</code></li>" for line in custody["lines"])
-    return f"<ol>{lines}</ol><p>SHA-256 of these lines: <code>{_show(custody['sha256'])}</code></p>"
+    """The lines on this envelope, and the sums that bind them to the whole log."""
+    lines, shown = custody["lines"], len(custody["lines"])
+    sums = [
+        (str(line["line"]), *(f"<code>{_show(line[sum_])}</code>" for sum_ in ("before", "after")))
+        for line in lines
+    ]
+    return (
+        f"{_write_rows(LOG_HEADINGS, list(map(_describe_line, lines)))}"
+        f"<p>The custody log of this case had {count(custody['line_count'], 'line')} when this was written. "
+        f"{count(shown, 'line')} of it told of this envelope. What the others say is not shown here.</p>"
+        "<p>SHA-256 of the whole log as it was then:<br>"
+        f'<code id="custody-sha256">{_show(custody["sha256"])}</code></p>'
+        "<p>Each line of the log names the SHA-256 of all before it, so none can be changed, removed or put "
+        "in without another sum here. Whoever may see the log (custody.jsonl) puts it beside this file, and "
+        f"<code>leakdrop-review verify</code> compares them.</p>{_write_rows(SUM_HEADINGS, sums)}"
+    )
+
+
+def _describe_line(line: dict[str, Any]) -> tuple[str, ...]:
+    what = html.escape(DEEDS.get(line["did"], "")) or _show(line["did"])
+    if line["remark"]:
+        what += f": {_show(line['remark'])}"
+    wrote = "<br>".join(
+        f"{_show(one['file'])}<br><code>{_show(one['sha256'])}</code>" for one in line["wrote"]
+    )
+    key = f"<code>{_show(line['opened_with'][:32])}</code>" if line["opened_with"] else ""
+    when = _show(line["at"].replace("T", " ").removesuffix("Z"))
+    return str(line["line"]), when, what, key, wrote
+
+
+def _write_rows(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide log"><table><tr>{head}</tr>{body}</table></div>'

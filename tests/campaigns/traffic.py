@@ -31,7 +31,7 @@ travel in cells of 514 bytes. Script and style, which Firefox keeps after the fi
 already.
 
 What remains visible: that a page was read, or that something was sent; the padded size of what was sent
-(one of 448 classes between 256 KiB and 4 GiB, 8.8 bits at most; a message of up to 256 KiB without
+(one of 448 classes up to 3.94 GiB, the default limit: 8.8 bits at most; a message of up to 256 KiB without
 files is in the smallest); how long it took; and, of the form without JavaScript, the size of what was
 typed and chosen, to the byte, which no page without script can hide.
 """

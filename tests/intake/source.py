@@ -17,6 +17,8 @@ class Source:
         browser.navigate(url + fragment)
 
     def find(self, name: str):
+        """An element, as soon as it is there: a page that is being loaded has only its beginning."""
+        wait_until(lambda: self.is_there(name))
         return self.browser.find_element("id", name)
 
     def is_there(self, name: str) -> bool:

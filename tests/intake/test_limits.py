@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +16,7 @@ from leakdrop.errors import ConfigError
 from leakdrop.intake.limits import check_limits
 from leakdrop.intake.privacy import name_circuit
 from tests.circuits import ask, proxy_line, submit
-from tests.site import assert_one_line, leakdrop, wait_until
+from tests.site import assert_one_line, leakdrop, run, wait_until
 
 LEAST = {"organisation": "O", "keys_dir": "keys", "data_dir": "data"}
 
@@ -188,6 +189,25 @@ def test_a_circuit_has_one_name_however_its_number_is_spelled_and_another_one_af
 def test_a_limit_that_is_none_is_told(change, sentence):
     with pytest.raises(ConfigError, match=sentence):
         check_limits(parse_config({**LEAST, **change}, Path("/")))
+
+
+def test_a_redis_without_its_package_says_what_to_install():
+    """In a Python that has no package of that name."""
+    settings = {**LEAST, "limits_storage": "redis://127.0.0.1:1"}
+    program = f"""
+import sys
+from importlib.machinery import PathFinder
+class Without(PathFinder):
+    def find_spec(name, path=None, target=None):
+        return None if name == "redis" else PathFinder.find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+from pathlib import Path
+from leakdrop.config import parse_config
+from leakdrop.intake.limits import check_limits
+check_limits(parse_config({settings!r}, Path("/")))
+"""
+    done = run(sys.executable, "-c", program)
+    assert "ConfigError: limits_storage in Redis needs more packages: install leakdrop[" in done.stderr
 
 
 def test_serving_with_a_limit_that_is_none_is_refused(start_site):

@@ -17,6 +17,7 @@ import pytest
 from leakdrop.config import load_config
 from leakdrop.envelope.keyfile import encode_public_key
 from leakdrop.envelope.sealing import seal
+from leakdrop.errors import StoreError
 from leakdrop.operate.check import look
 from leakdrop.operate.doctor.findings import Machine, State
 from leakdrop.operate.init import make_torrc
@@ -101,9 +102,10 @@ def make_socket(path: Path, mode: int) -> None:
 
 
 def find(site, machine, subject, today=TODAY):
+    """What was found of a subject: the first that is wrong, or else the first."""
     found = [one for one in look(site.config, today, TORRC, machine) if one.subject == subject]
     assert found, f"nothing about {subject}"
-    return found[0]
+    return next((one for one in found if one.state is State.WRONG), found[0])
 
 
 def assert_wrong(site, machine, subject, says, today=TODAY):
@@ -181,6 +183,46 @@ def test_a_secret_key_in_the_site_or_at_home(site, machine, home):
     assert_wrong(site, machine, "keys", "is a secret key")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: b"\n\n  " + text,
+        lambda text: text.decode().encode("utf-16"),
+        lambda text: b"Dear operator,\r\n\r\n" + text.replace(b"\n", b"\r\n"),
+    ],
+    ids=["a byte order mark", "blank lines", "UTF-16", "in a mail"],
+)
+def test_a_secret_key_that_went_through_a_mail_or_an_editor(site, machine, home, change):
+    text = write_key_files(home / "elsewhere", "bob").read_bytes()
+    shutil.rmtree(home / "elsewhere")
+    (home / "notes.txt").write_bytes(change(text))
+    said = [one for one in look(site.config, TODAY, TORRC, machine) if one.subject == "secret keys"]
+    assert [one.state for one in said] == [State.RIGHT, State.WRONG]
+    assert "notes.txt is a secret key" in said[1].says
+    (home / "notes.txt").write_text("leakdrop secret key 1 is the title of such a file, and root: a field")
+    assert find(site, machine, "secret keys").state is State.RIGHT
+
+
+def test_a_folder_that_was_not_looked_through_to_its_end_is_said(site, machine, home, monkeypatch):
+    monkeypatch.setattr("leakdrop.operate.doctor.site.MOST_FILES", 5)
+    for number in range(7):
+        (home / str(number)).touch()
+    said = [one for one in look(site.config, TODAY, TORRC, machine) if one.subject == "secret keys"]
+    assert said[1].state is State.UNSEEN
+    assert "of the first 5 none is one" in said[1].says
+
+
+def test_passwords_that_others_can_read(site, machine):
+    site.config.chmod(0o604)
+    assert not [one for one in look(site.config, TODAY, TORRC, machine) if one.subject == "passwords"]
+    configure(site, database_url="postgresql://leakdrop:secret@localhost/leakdrop")
+    assert_wrong(site, machine, "passwords", "others can read")
+    assert "secret@" not in find(site, machine, "passwords").says
+    site.config.chmod(0o640)
+    assert not [one for one in look(site.config, TODAY, TORRC, machine) if one.subject == "passwords"]
+
+
 def test_no_key_and_keys_that_are_about_to_expire(site, machine):
     path = site.folder / "keys" / "alice.pub"
     soon = TODAY + datetime.timedelta(days=20)
@@ -205,18 +247,55 @@ def test_too_little_room_for_the_largest_submission(site, machine):
     assert_wrong(site, machine, "free space", "the largest submission would be refused")
 
 
-def test_a_database_that_is_damaged(site, machine):
+def damage_database(site, start, stop) -> None:
     path = site.data / "leakdrop.sqlite"
     content = bytearray(path.read_bytes())
-    content[4096:4200] = os.urandom(104)
+    content[start:stop] = os.urandom(stop - start)
     path.write_bytes(content)
-    findings = list(look(site.config, TODAY, TORRC, machine))
-    assert any(one.state is State.WRONG and "database" in (one.subject + one.says) for one in findings)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 100), (4096, 4200)], ids=["its head", "a page"])
+def test_a_database_that_is_damaged(site, machine, start, stop):
+    damage_database(site, start, stop)
+    assert_wrong(site, machine, "database", "damaged")
+    assert "remove the file" in find(site, machine, "database").mend
+    said = " ".join(one.says for one in look(site.config, TODAY, TORRC, machine))
+    assert "several machines" not in said
+
+
+def test_what_is_told_to_mend_a_damaged_database_mends_it(site, machine):
+    fill(site)
+    damage_database(site, 0, 100)
+    with pytest.raises(StoreError, match="file is not a database"):
+        Drops(site.data)
+    (site.data / "leakdrop.sqlite").unlink()
+    assert find(site, machine, "data").mend.startswith(
+        "mount its disk; if the file is lost, start the server"
+    )
+    with Drops(site.data) as drops:
+        assert len(drops.recover().listed) == 1
+    assert find(site, machine, "database").state is State.RIGHT
+    assert find(site, machine, "orphans").state is State.RIGHT
+
+
+def test_a_database_that_is_in_use_is_not_called_damaged(site, machine):
+    connection = sqlite3.connect(site.data / "leakdrop.sqlite", isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        assert find(site, machine, "database").state is State.UNSEEN
+    finally:
+        connection.close()
+
+
+def test_what_several_machines_share_is_not_looked_at(site, machine):
+    configure(site, database_url="postgresql://leakdrop@localhost/leakdrop")
+    assert "several machines" in find(site, machine, "database").says
 
 
 def test_a_data_folder_that_is_not_there(site, machine):
     shutil.rmtree(site.data)
     assert_wrong(site, machine, "data", "There is no database")
+    assert find(site, machine, "data").mend == "mount its disk, or make a site with leakdrop init"
 
 
 def test_a_schema_of_an_older_and_of_a_newer_version(site, machine):
@@ -353,6 +432,13 @@ def edit_torrc(machine, before, after) -> None:
 def test_a_torrc_that_is_wrong(site, machine, before, after, subject, says):
     edit_torrc(machine, before, after)
     assert_wrong(site, machine, subject, says)
+
+
+@pytest.mark.needs("tor")
+def test_every_danger_in_a_torrc_is_told(site, machine):
+    edit_torrc(machine, "# leakdrop", "SafeLogging 0\nVanguardsLiteEnabled 0\nLog debug stdout\n# leakdrop")
+    findings = [one for one in look(site.config, TODAY, TORRC, machine) if one.subject == "torrc"]
+    assert [one.state for one in findings] == [State.WRONG] * 3
 
 
 @pytest.mark.needs("tor")

@@ -30,7 +30,7 @@ def test_paths_are_taken_from_the_folder_of_the_file(tmp_path):
     [
         ({"no_script_sealling": False}, "“no_script_sealling” is unknown"),
         ({"organisation": 1}, "“organisation” must be a text"),
-        ({"organisation": ""}, "“organisation” must be a text"),
+        ({"organisation": ""}, "“organisation” is empty"),
         ({"no_script_sealing": "false"}, "“no_script_sealing” must be true or false"),
         ({"no_script_sealing": 0}, "“no_script_sealing” must be true or false"),
         ({"threads": True}, "“threads” must be a whole number"),

@@ -41,6 +41,18 @@ def test_in_the_clear_it_is_the_same_whether_or_not_anything_came(site):
     assert "1 key in use, the first one until 9999-01-01" in before.stdout
 
 
+def test_when_all_keys_have_expired_it_says_so_and_what_came_can_still_be_told(tmp_path):
+    site = make_test_site(tmp_path / "site", [public_key_file("alice", datetime.date(2020, 1, 1))])
+    fill(site, 2)
+    done = digest(site)
+    assert "all have expired" in done.stdout
+    assert len(done.stdout.encode()) == SIZE
+    status = leakdrop("status", "--config", site.config)
+    assert "Drops: 2" in status.stdout
+    assert "(expired)" in status.stdout
+    assert "ask the reviewers for a new one" in status.stderr
+
+
 def test_sealed_it_has_one_size_and_tells_the_reviewers_how_many_came(site, tmp_path):
     alice = tmp_path / "reviewers" / "alice.pub"
     before = digest(site, "--to", alice)

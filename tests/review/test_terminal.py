@@ -134,6 +134,7 @@ def test_things_are_counted():
         "0 files",
         "10,000 files",
     ]
+    assert [count(3, "key"), count(1, "key"), count(3, "reply")] == ["3 keys", "1 key", "3 replies"]
 
 
 CONTENTS = {

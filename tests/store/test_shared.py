@@ -21,19 +21,16 @@ from sqlalchemy import text
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.envelope.sealing import seal
 from leakdrop.errors import ConfigError, NoRoomError, StoreError
+from leakdrop.store.claims import TakenOverError
 from leakdrop.store.database import connect_postgresql
-from leakdrop.store.objects import Bucket, Objects
-from leakdrop.store.rows import Rows
-from leakdrop.store.shared import PART_BYTES, SharedDrops, SharedUploads, parse_list
-from leakdrop.store.uploads import (
-    BARELY_BYTES,
-    IDLE_SECONDS,
-    MOST_UNFINISHED,
-    FinishedError,
-    OffsetError,
-    TakenOverError,
-    UnknownUploadError,
-)
+from leakdrop.store.shared.drops import SharedDrops
+from leakdrop.store.shared.objects import Bucket, Objects
+from leakdrop.store.shared.parts import parse_list
+from leakdrop.store.shared.rows import Rows
+from leakdrop.store.shared.uploads import SharedUploads
+from leakdrop.store.shared.writing import PART_BYTES
+from leakdrop.store.unfinished import BARELY_BYTES, IDLE_SECONDS, MOST_UNFINISHED, PROGRESS_BYTES
+from leakdrop.store.uploads import FinishedError, OffsetError, UnknownUploadError
 from tests.keys import label_key_pair, public_key_file
 from tests.services import ask, settings
 from tests.site import BROKEN, PATIENCE, Site, assert_one_line, leakdrop, make_test_site, run, wait_until
@@ -261,13 +258,14 @@ def test_uploads_without_a_byte_are_forgotten_by_any_machine_and_others_stay(sha
 
 
 def test_a_machine_forgets_only_what_it_saw_left_alone_for_long(shared_uploads):
-    one, other = shared_uploads(), shared_uploads(most=3, idle_seconds=0.5)
+    one, other = shared_uploads(), shared_uploads(most=3, idle_seconds=3)
     going, left_alone = begin(one, 1), begin(one, 20)
     begin(other, BARELY_BYTES)  # it looks
     with pytest.raises(NoRoomError):
         begin(other, 0)
-    time.sleep(0.6)
-    put(one, going, 1, bytes(10))
+    time.sleep(3)
+    put(one, going, 1, bytes(PROGRESS_BYTES))
+    put(one, left_alone, 20, bytes(10))
     begin(other, 0)
     assert (is_there(one, going), is_there(one, left_alone)) == (True, False)
 
@@ -315,8 +313,8 @@ def test_bytes_that_come_slowly_are_put_before_they_look_left_alone(shared_uploa
     uploads = shared_uploads(idle_seconds=0)
     upload_id = uploads.create(MIB, TODAY).id
     with uploads.append(upload_id, 0, TODAY, lambda: None) as writing:
-        writing.write(bytes(10))
-        assert writing.upload.offset == 10
+        writing.write(bytes(PROGRESS_BYTES))
+        assert writing.upload.offset == PROGRESS_BYTES
 
 
 def test_what_has_expired_goes_and_what_goes_on_stays(drops, objects):

@@ -1,7 +1,10 @@
 """The wheel holds everything that the commands need."""
 
+import importlib.metadata
 import os
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,35 @@ def installed(tmp_path_factory):
     done = run(*pip, "install", "--no-deps", "--target", folder / "lib", wheel)
     assert done.returncode == 0, done.stderr
     return folder / "lib"
+
+
+def locked(name: str) -> dict[str, str]:
+    """What a lock file holds: packages and their versions. Each has a hash at least."""
+    found = {}
+    for entry in re.split(r"\n(?=\S)", (TOP / name).read_text().strip()):
+        package, version = re.match(r"([a-z0-9._-]+)==([^ ;]+)", entry).groups()
+        assert "--hash=sha256:" in entry, package
+        found[package] = version
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "extras"),
+    [("requirements-server.lock", ["server"]), ("requirements-scale.lock", ["server", "scale"])],
+)
+def test_an_operators_lock_file_holds_what_the_extras_name_as_it_was_tested(name, extras):
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    named = [
+        *project["dependencies"],
+        *(one for extra in extras for one in project["optional-dependencies"][extra]),
+    ]
+    ours, tested = locked(name), locked("requirements.lock")
+    assert {re.match("[A-Za-z0-9_.-]+", one)[0].lower() for one in named} <= ours.keys()
+    assert ours.items() <= tested.items()
+    assert "pytest" not in ours
+    assert name in (TOP / "Makefile").read_text().partition("\nwheel:")[2]
+    # `make wheel` runs in the image's build, too.
+    assert f"!{name}\n" in (TOP / ".dockerignore").read_text()
 
 
 def run_installed(installed: Path, program: str, *words: object, cwd: Path):
@@ -63,3 +95,27 @@ def test_pages_can_be_rendered_by_what_was_installed(installed, tmp_path):
 @pytest.mark.parametrize("module", ["leakdrop.review.cli", "leakdrop.seal.cli"])
 def test_the_other_commands_are_there(installed, tmp_path, module):
     assert "example" in run_installed(installed, command(module), "--help", cwd=tmp_path).stdout
+
+
+def test_where_the_servers_part_is_missing_one_line_says_so(installed, tmp_path):
+    """A reviewer's laptop has neither SQLAlchemy nor Flask."""
+    (script,) = (point for point in list_commands(installed) if point.name == "leakdrop")
+    program = f"import sys; sys.modules['sqlalchemy'] = None; {command(script.module)}"
+    done = run_installed(installed, program, "status", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "leakdrop: What a server needs is not installed here (“sqlalchemy” is missing): on a server install "
+        "“leakdrop[server]”; reviewers use leakdrop-review.\n"
+    )
+    assert run_installed(installed, command(script.module), "--help", cwd=tmp_path).returncode == 0
+
+
+def list_commands(installed: Path) -> importlib.metadata.EntryPoints:
+    (distribution,) = importlib.metadata.distributions(name="leakdrop", path=[str(installed)])
+    return distribution.entry_points.select(group="console_scripts")
+
+
+def test_the_other_commands_need_nothing_of_the_server(installed, tmp_path):
+    for module in ("leakdrop.review.cli", "leakdrop.seal.cli"):
+        program = f"import sys; sys.modules['sqlalchemy'] = sys.modules['flask'] = None; {command(module)}"
+        assert run_installed(installed, program, "--help", cwd=tmp_path).returncode == 0

@@ -1,6 +1,7 @@
-"""The site: permissions, keys, room, and what the store says."""
+"""The site: permissions, keys, room."""
 
 import datetime
+import re
 import stat
 from collections.abc import Iterator
 from itertools import islice
@@ -10,17 +11,14 @@ from leakdrop.envelope.keyfile import SECRET_TITLE
 from leakdrop.errors import KeyFileError
 from leakdrop.keyring import load_keyring
 from leakdrop.operate.doctor.findings import Finding, Patient, right, unseen, wrong
-from leakdrop.store.drops import iso_week
-from leakdrop.store.layout import Layout, free_bytes
-from leakdrop.store.leaving import Retention, compute_due
+from leakdrop.store.layout import free_bytes
 from leakdrop.terminal import count, human_size
 
 SOON = datetime.timedelta(weeks=4)
-# The timer runs daily; a machine may be off for some days.
-OVERDUE = datetime.timedelta(days=7)
-MOST_FILES = 10_000
-# A key file has some hundred bytes.
-LONGEST_KEY = 4096
+MOST_FILES = 200_000
+# A key file has some hundred bytes; it may stand in a mail, or have gone through an editor.
+LONGEST_KEY = 64 * 1024
+SECRET_KEY = re.compile(SECRET_TITLE.encode() + rb"\s+name:[^\n]*\s+fingerprint: ?[0-9a-f]{64}\s")
 
 
 def look_at_permissions(patient: Patient) -> Iterator[Finding]:
@@ -41,47 +39,63 @@ def look_at_permissions(patient: Patient) -> Iterator[Finding]:
         yield wrong("configuration", f"others can change {changeable[0]}", f"chmod go-w {changeable[0]}")
     else:
         yield right("configuration", "nobody else can change the configuration or the keys")
+    yield from _look_at_passwords(patient)
+
+
+def _look_at_passwords(patient: Patient) -> Iterator[Finding]:
+    config = patient.config
+    has_some = config.database_url or config.object_store_secret or "@" in config.limits_storage
+    if has_some and patient.config_path.stat().st_mode & 0o007:
+        yield wrong(
+            "passwords",
+            f"others can read {patient.config_path}, and it holds those of what machines share",
+            f"chmod o= {patient.config_path}, and change the passwords",
+        )
 
 
 def look_at_owner(patient: Patient) -> Iterator[Finding]:
     data = patient.config.data_dir
     owner = data.stat().st_uid
-    others = [path for path in islice(data.rglob("*"), MOST_FILES) if path.lstat().st_uid != owner]
+    other = next((path for path in data.rglob("*") if path.lstat().st_uid != owner), None)
     if owner == 0:
         yield wrong(
             "owner",
             f"{data} belongs to root: what breaks the server would own the machine",
             f"adduser --system --group leakdrop, and chown -R leakdrop: {data}",
         )
-    elif others:
-        yield wrong("owner", f"{others[0]} belongs to somebody else", f"chown -R {owner}: {data}")
+    elif other:
+        yield wrong("owner", f"{other} belongs to somebody else", f"chown -R {owner}: {data}")
     else:
         yield right("owner", f"{data} belongs to one user, and not to root")
 
 
 def look_at_secret_keys(patient: Patient) -> Iterator[Finding]:
     for folder in (patient.config_path.parent, Path.home()):
-        found = _find_secret_key(folder)
+        paths = list(islice(folder.rglob("*"), MOST_FILES + 1))
+        found = next(filter(_is_secret_key, paths), None)
         if found:
             yield wrong(
                 "secret keys",
                 f"{found} is a secret key",
                 "remove it from this machine, tell the reviewers, and ask them for a new key",
             )
-            return
-    yield right("secret keys", f"none in {patient.config_path.parent}, and none in {Path.home()}")
+        elif len(paths) > MOST_FILES:
+            yield unseen(
+                "secret keys", f"{folder} holds very many files; of the first {MOST_FILES:,} none is one"
+            )
+        else:
+            yield right("secret keys", f"none in {folder}")
 
 
-def _find_secret_key(folder: Path) -> Path | None:
-    for path in islice(folder.rglob("*"), MOST_FILES):
-        try:
-            status = path.lstat()
-            is_like_one = stat.S_ISREG(status.st_mode) and status.st_size <= LONGEST_KEY
-            if is_like_one and path.read_bytes().startswith(SECRET_TITLE.encode()):
-                return path
-        except OSError:
-            continue  # what this user cannot read is not leakdrop's
-    return None
+def _is_secret_key(path: Path) -> bool:
+    """Whether a secret key stands anywhere in a file, in UTF-8 or in UTF-16."""
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LONGEST_KEY:
+            return False
+        return SECRET_KEY.search(path.read_bytes().replace(b"\0", b"")) is not None
+    except OSError:
+        return False  # what this user cannot read is not leakdrop's
 
 
 def look_at_keys(patient: Patient) -> Iterator[Finding]:
@@ -130,133 +144,11 @@ def look_at_room(patient: Patient) -> Iterator[Finding]:
         yield wrong(
             "free space",
             f"{human_size(free)}: the largest submission would be refused (it takes {human_size(needed)})",
-            "export and purge, or use a larger disk",
+            "leakdrop export; when the reviewers have acknowledged it, "
+            "leakdrop purge --acknowledged FILE --now; or a larger disk",
         )
     else:
         yield right("free space", human_size(free))
-
-
-def look_at_store(patient: Patient) -> Iterator[Finding]:
-    health = patient.health
-    if health is None:
-        yield unseen("database", "what several machines share is not looked at")
-        return
-    if health.damage:
-        yield wrong("database", f"it is damaged: {health.damage}", "stop the server, and restore a backup")
-    else:
-        yield right("database", "SQLite finds no damage")
-    if health.revision == health.newest_revision:
-        yield right("schema", f"{health.revision}, as this leakdrop needs it")
-    elif (health.revision or "") < health.newest_revision:
-        yield wrong(
-            "schema",
-            f"{health.revision}, and this leakdrop needs {health.newest_revision}",
-            "restart the server: it brings the database up to date",
-        )
-    else:
-        yield wrong("schema", f"{health.revision}: of a newer leakdrop", "install the newer leakdrop again")
-
-
-def look_at_orphans(patient: Patient) -> Iterator[Finding]:
-    health = patient.health
-    if health is None:
-        return
-    if health.foreign:
-        yield wrong(
-            "orphans",
-            f"drops/{health.foreign[0]} is not an envelope, and is not exported",
-            "look at it, and remove it",
-        )
-    elif health.lost:
-        yield wrong(
-            "orphans",
-            f"{count(len(health.lost), 'drop')} listed, whose envelope is gone",
-            "restore a backup if it should be there; a restart forgets the rows",
-        )
-    elif health.unlisted:
-        yield wrong("orphans", f"{count(len(health.unlisted), 'drop')} not listed yet", "restart the server")
-    else:
-        yield right("orphans", "every envelope has its row, and every row its envelope")
-
-
-def look_at_uploads(patient: Patient) -> Iterator[Finding]:
-    health = patient.health
-    if health is None:
-        return
-    if health.leftovers:
-        yield wrong(
-            "leftovers",
-            f"{count(len(health.leftovers), 'file')} of broken uploads or settlings",
-            "leakdrop settle, and restart the server",
-        )
-    if health.expired:
-        yield wrong(
-            "unfinished uploads",
-            f"{count(health.expired, 'upload')} should have been forgotten",
-            "restart the server",
-        )
-    elif health.upload_bytes > patient.config.unfinished_bytes * 3 // 4:
-        yield wrong(
-            "unfinished uploads",
-            f"{human_size(health.upload_bytes)}: more than three quarters of unfinished_bytes",
-            "wait three days; if it is a flood, lower submissions_per_circuit",
-        )
-    else:
-        yield right(
-            "unfinished uploads", f"{count(health.uploads, 'upload')}, {human_size(health.upload_bytes)}"
-        )
-
-
-def look_at_times(patient: Patient) -> Iterator[Finding]:
-    health = patient.health
-    if health is None:
-        return
-    if health.unsettled:
-        yield wrong(
-            "settling",
-            f"{count(len(health.unsettled), 'drop')} whose file still tells when it came",
-            "systemctl enable --now leakdrop-upkeep.timer, and once: leakdrop settle",
-        )
-    elif health.timed:
-        yield wrong(
-            "settling",
-            f"{count(len(health.timed), 'drop')} with a time of writing: a copy was put there by hand",
-            f"find {Layout(patient.config.data_dir).drops} -exec touch -d @0 {{}} +",
-        )
-    else:
-        yield right("settling", "no file tells more than the day on which everything settled")
-
-
-def look_at_retention(patient: Patient) -> Iterator[Finding]:
-    health, config = patient.health, patient.config
-    if health is None:
-        return
-    retention = Retention(config.keep_acknowledged_weeks, config.keep_at_most_weeks, config.leave_within_days)
-    overdue = [
-        drop
-        for drop in health.drops
-        if compute_due(drop, health.acknowledged.get(drop.name), retention) + OVERDUE < patient.today
-    ]
-    if overdue:
-        yield wrong(
-            "retention",
-            f"{count(len(overdue), 'drop')} should have left by now",
-            "systemctl enable --now leakdrop-upkeep.timer; leakdrop purge shows which",
-        )
-        return
-    lonely = [
-        drop
-        for drop in health.drops
-        if drop.name not in health.acknowledged and compute_due(drop, None, retention) <= patient.today + SOON
-    ]
-    if lonely:
-        yield wrong(
-            "retention",
-            f"{count(len(lonely), 'drop')} will leave within four weeks and never was acknowledged",
-            "export again, and ask the reviewers for an acknowledgement",
-        )
-    else:
-        yield right("retention", f"drops leave in time; it is {iso_week(patient.today)}")
 
 
 LOOKS = (
@@ -266,9 +158,4 @@ LOOKS = (
     look_at_keys,
     look_at_demo,
     look_at_room,
-    look_at_store,
-    look_at_orphans,
-    look_at_uploads,
-    look_at_times,
-    look_at_retention,
 )

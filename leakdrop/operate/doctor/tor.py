@@ -6,7 +6,7 @@ from pathlib import Path
 
 from leakdrop.operate.doctor.findings import Finding, Patient, right, unseen, wrong
 from leakdrop.operate.init import SOCKET
-from leakdrop.operate.server import UNIX
+from leakdrop.operate.listening import UNIX
 from leakdrop.operate.tor import OLDEST, Service, Torrc, ask_tor, onion_options, read_torrc
 
 RESTART = "then systemctl restart tor"
@@ -84,9 +84,9 @@ def _look_at_dangers(torrc: Torrc, service: Service) -> Iterator[Finding]:
     ]
     if torrc.options.get("log", "").split(" ")[0].partition("-")[0] in ("info", "debug"):
         dangers.append("log: it writes down what circuits do")
-    if dangers:
-        yield wrong("torrc", dangers[0], f"take that line out, {RESTART}")
-    else:
+    for danger in dangers:
+        yield wrong("torrc", danger, f"take that line out, {RESTART}")
+    if not dangers:
         yield right("torrc", "nothing in it makes the onion service easier to find")
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError
 from leakdrop.review.custody import Act, CustodyLog
-from leakdrop.review.extract import Extracted, describe_act, extract_item, get_stem
-from leakdrop.review.inbox import Item
+from leakdrop.review.extracting import Extracted, describe_act, extract_item, get_stem
+from leakdrop.review.inbox import Item, explain
 from leakdrop.review.keys import KeySet
 from leakdrop.seal.files import PRIVATE_FOLDER, check_room
 from leakdrop.terminal import describe_os_error
@@ -54,7 +54,9 @@ class Extraction:
             self._extract(*self._job)
         except (EnvelopeError, BundleError) as error:
             self.failure = str(error)
-            self._append(Act("extract", self._job[0].name, remark=f"Not extracted: {error}"))
+            self._append(
+                Act("extract", self._job[0].name, remark=f"Not extracted: {explain(self._job[0], error)}")
+            )
         except LeakdropError as error:
             self.failure = str(error)
         except OSError as error:

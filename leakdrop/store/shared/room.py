@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from leakdrop.errors import NoRoomError
 from leakdrop.store.models import PartRow, UploadRow
-from leakdrop.store.uploads import BARELY_BYTES
+from leakdrop.store.unfinished import BARELY_BYTES, PROGRESS_BYTES, SCARCE_SECONDS
 
 # Any number will do that nobody else locks in this database.
 CREATING = int.from_bytes(b"leakroom")
@@ -48,45 +48,51 @@ def forget_unchanged(session: Session, sizes: Mapping[str, int]) -> dict[str, in
 
 
 class Sightings:
-    """What this machine saw of uploads that are small, and since when (time.monotonic) it is the same."""
+    """What this machine saw of small uploads, and since when (time.monotonic) it is next to the same."""
 
     def __init__(self, idle_seconds: float) -> None:
         self._idle_seconds = idle_seconds
+        self._scarce_seconds = min(idle_seconds, SCARCE_SECONDS)
         self._seen: dict[str, tuple[int, float]] = {}
         self._lock = threading.Lock()
 
     def see(self, upload_id: str, size: int) -> None:
-        """Somebody has to do with an upload of this many bytes, so it is not left alone."""
+        """Somebody had an upload in hand, which is of this many bytes now."""
+        now = time.monotonic()
         with self._lock:
-            self._seen[upload_id] = (size, time.monotonic())
+            known = self._seen.get(upload_id)
+            if known is None or size - known[0] >= PROGRESS_BYTES:
+                self._seen[upload_id] = (size, now)
 
     def choose(self, sizes: Mapping[str, int], held: Collection[str], most: int) -> dict[str, int]:
         """Which of all unfinished uploads make room for one more, with their sizes.
 
-        Those without a byte that were left alone; and, if there are still too many, one of those that have
-        barely begun and were left alone. Raises NoRoomError if there is none such.
+        Those without a byte that were left alone for long; and, if there are still too many, one of those
+        that have barely begun and were left alone. Raises NoRoomError if there is none such.
         """
-        idle = self._look(sizes, held)
-        empty: dict[str, int] = {upload_id: size for upload_id, size in idle.items() if not size}
+        ages = self._look(sizes, held)
+        idle = [upload_id for upload_id, age in ages.items() if age >= self._idle_seconds]
+        empty = {upload_id: 0 for upload_id in idle if not sizes[upload_id]}
         if len(sizes) - len(empty) < most:
             return empty
-        begun = [upload_id for upload_id, size in idle.items() if size]
+        begun = [upload_id for upload_id, age in ages.items() if age >= self._scarce_seconds]
         if not begun:
             raise NoRoomError
-        least = min(begun, key=idle.__getitem__)
-        return {**empty, least: idle[least]}
+        least = min(begun, key=sizes.__getitem__)
+        return {**empty, least: sizes[least]}
 
-    def _look(self, sizes: Mapping[str, int], held: Collection[str]) -> dict[str, int]:
-        """The small uploads that were left alone, with their sizes; what is gone is not remembered."""
+    def _look(self, sizes: Mapping[str, int], held: Collection[str]) -> dict[str, float]:
+        """The small uploads in nobody's hands, and for how many seconds; what is gone is forgotten."""
         now = time.monotonic()
         with self._lock:
             before, self._seen = self._seen, {}
             for upload_id, size in sizes.items():
-                known, since = before.get(upload_id, (None, now))
+                known, since = before.get(upload_id, (size, now))
                 if size < BARELY_BYTES:
-                    self._seen[upload_id] = (size, since if known == size and upload_id not in held else now)
+                    has_moved = size - known >= PROGRESS_BYTES or upload_id in held
+                    self._seen[upload_id] = (size, now) if has_moved else (known, since)
             return {
-                upload_id: size
-                for upload_id, (size, since) in self._seen.items()
-                if upload_id not in held and now - since >= self._idle_seconds
+                upload_id: now - since
+                for upload_id, (_, since) in self._seen.items()
+                if upload_id not in held
             }
