@@ -1,9 +1,11 @@
 """Limits without addresses: what one circuit does too often is refused, and nobody else notices."""
 
+import contextlib
 import os
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -112,11 +114,11 @@ def test_questions_that_do_not_come_whole_keep_nobody_from_asking(behind_tor):
 
 def test_more_questions_that_do_not_come_whole_than_threads_stop_nobody(behind_tor):
     _, circuit = behind_tor(threads=8, submissions_at_once=1)
-    hanging = [begin_question(circuit(number), b"token=") for number in range(24)]
-    assert circuit(30).request("GET", "/")[0] == 200
-    assert ask_for_replies(circuit(31)) == 200
-    for connection in hanging:
-        connection.close()
+    with ExitStack() as held:
+        for number in range(24):
+            held.enter_context(contextlib.closing(begin_question(circuit(number), b"token=")))
+        assert circuit(30).request("GET", "/")[0] == 200
+        assert ask_for_replies(circuit(31)) == 200
 
 
 def test_answers_that_one_circuit_does_not_read_keep_nobody_from_asking(behind_tor):

@@ -43,13 +43,17 @@ def test_one_circuit_cannot_take_all_places(behind_tor):
     _, circuit = behind_tor(at_once_per_circuit=3, threads=12, submissions_at_once=6)
     client = TusClient(circuit(1).open, ONION)
     envelope = make_envelope()
-    paths = [client.create(len(envelope)) for _ in range(4)]
-    hanging = [client.begin_patch(path, 0, len(envelope), envelope[:1000]) for path in paths[:3]]
-    wait_until(lambda: client.patch(paths[3], 0, envelope).status == 429)
+
+    def send_another() -> int:
+        return client.patch(client.create(len(envelope)), 0, envelope).status
+
+    paths = [client.create(len(envelope)) for _ in range(3)]
+    hanging = [client.begin_patch(path, 0, len(envelope), envelope[:1000]) for path in paths]
+    wait_until(lambda: send_another() == 429)
     assert submit(circuit(2))[0] == 200
     for connection in hanging:
         connection.close()
-    wait_until(lambda: client.patch(paths[3], 0, envelope).status == 204)
+    wait_until(lambda: send_another() == 204)
 
 
 def test_places_are_given_back_and_nothing_of_a_circuit_stays():

@@ -159,7 +159,8 @@ def test_the_circuit_with_most_connections_makes_room(behind_tor):
         slow_readers([circuit(2)], get(script, 3)) as (oldest,),
         slow_readers([circuit(3)] * 30, get(script, 3)) as readers,
     ):
-        wait_until(lambda: sum(map(is_held, readers)) < 20)
+        wait_until(lambda: all(select.select([reader], [], [], 0)[0] for reader in (oldest, *readers)))
+        assert sum(map(is_held, readers)) < 20
         with circuit(4).open() as without_a_head:
             assert largest_file(circuit(5)) == script
             assert is_held(oldest)
