@@ -238,11 +238,11 @@ def small_drops(tmp_path):
 def test_to_announce_much_keeps_nobody_out(small_drops):
     with contextlib.ExitStack() as idle:
         for _ in range(6):
-            idle.enter_context(small_drops.receive(50 * MIB)).write(b"hello")
-        with small_drops.receive(20 * MIB) as incoming:
-            incoming.write(bytes(20 * MIB))
+            idle.enter_context(small_drops.receive(20 * MIB)).write(b"hello")
+        with small_drops.receive(15 * MIB) as incoming:
+            incoming.write(bytes(15 * MIB))
             small_drops.keep(incoming)
-    assert [drop.size for drop in small_drops.all()] == [20 * MIB]
+    assert [drop.size for drop in small_drops.all()] == [15 * MIB]
 
 
 def test_room_is_kept_for_as_much_again_as_a_form_has_brought(small_drops):
@@ -257,16 +257,18 @@ def test_room_is_kept_for_as_much_again_as_a_form_has_brought(small_drops):
 
 def test_of_two_forms_that_do_not_both_fit_the_one_further_along_finishes(small_drops):
     with small_drops.receive(40 * MIB) as first:
-        first.write(bytes(16 * MIB))
-        with small_drops.receive(30 * MIB) as second, contextlib.suppress(NoRoomError):
+        first.write(bytes(10 * MIB))
+        with small_drops.receive(34 * MIB) as second, contextlib.suppress(NoRoomError):
+            second.write(bytes(10 * MIB))
+            first.write(bytes(10 * MIB))
             while True:
                 second.write(bytes(MIB))
                 assert free_bytes(small_drops.layout.root) >= 8 * MIB
-        assert second.written < 30 * MIB
-        for _ in range(22):
+        assert second.written < 34 * MIB
+        for _ in range(20):
             first.write(bytes(MIB))
         small_drops.keep(first)
-    assert [drop.size for drop in small_drops.all()] == [38 * MIB]
+    assert [drop.size for drop in small_drops.all()] == [40 * MIB]
 
 
 def test_more_than_was_announced_is_refused(drops):
