@@ -35,9 +35,9 @@ test: $(READY) $(STATIC) ## all tests
 	$(BIN)/python -m pytest
 	$(BIN)/node --test 'tests/browser/**/*.test.js'
 
-long: $(READY) $(STATIC) ## tests with large files: 1 GiB by other tus clients, 300 MiB by Firefox over Tor, 4 GiB played
+long: $(READY) $(STATIC) ## large tests: 1 GiB by other tus clients, 300 MiB by Firefox over Tor, a hundred sources there, 4 GiB played
 	LEAKDROP_LONG=1 $(BIN)/python -m pytest --timeout=3000 tests/intake/test_tus_clients.py \
-		tests/system/test_tor.py tests/review/viewer/test_bytes.py -k "other_authors or page_sealed or large_recording"
+		tests/system/test_tor.py tests/review/viewer/test_bytes.py -k "other_authors or page_sealed or large_recording or many_sources"
 
 debian: wheel ## the operator's guide, the Dockerfile's steps and the units, in plain Debian roots; as root
 	LEAKDROP_DEBIAN=1 $(BIN)/python -m pytest --timeout=3000 tests/system/test_debian.py tests/system/test_guide.py
