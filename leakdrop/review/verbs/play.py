@@ -1,4 +1,4 @@
-"""`leakdrop-review play`: play recordings with mpv."""
+"""`leakdrop-review play`: play recordings with the system's player."""
 
 import argparse
 
@@ -11,14 +11,19 @@ def add(verbs: Verbs) -> None:
         verbs,
         "play",
         run,
-        "play recordings with mpv",
+        "play recordings with the system's player",
         "leakdrop-review play /media/stick/bundle/3f0c….envelope --key ~/keys/Reviewers.key",
         "For machines whose browser reaches no address of their own, as Tails. Plays straight out of the\n"
-        "envelope, until the player ends or Ctrl-C is pressed.",
+        "envelope, with mpv, until it ends or Ctrl-C is pressed.",
     )
     add_source(verb)
     verb.add_argument("--file", metavar="NUMBER", type=int, help="play this file alone (default: all)")
+    verb.add_argument(
+        "--any-player",
+        action="store_true",
+        help="without mpv, play with VLC or what the desktop prefers; only where there is no network",
+    )
 
 
 def run(given: argparse.Namespace) -> int:
-    return play(given.source, key_options(given), number=given.file)
+    return play(given.source, key_options(given), number=given.file, any_player=given.any_player)

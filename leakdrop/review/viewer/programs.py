@@ -178,16 +178,26 @@ MPV = (
     "--stream-lavf-o-append=protocol_whitelist=http,tcp",
     "--force-window=yes",
 )
+# The first that is there. No other than mpv can be bound like that.
+PLAYERS: dict[str, tuple[str, ...]] = {
+    "mpv": MPV,
+    "vlc": ("--no-qt-recentplay", "--no-metadata-network-access", "--play-and-exit", "{playlist}"),
+    "xdg-open": ("{playlist}",),
+}
+# It hands the list over to another program, and ends at once.
+HANDS_OVER = "xdg-open"
 
 
-def find_player() -> str | None:
-    """Where mpv is: the one player that can be bound to what it is given."""
-    return shutil.which("mpv")
+def find_player(*, any_player: bool = False) -> str | None:
+    """The name of a player: mpv, or if any will do, the first that is there."""
+    return next(filter(shutil.which, PLAYERS if any_player else ("mpv",)), None)
 
 
 def command_player(player: str, playlist: Path, readers: Iterable[str]) -> list[str]:
-    """The command that plays a list of recordings with libavformat's readers of these names alone."""
-    return [player, *(word.format(playlist=playlist, readers=",".join(sorted(readers))) for word in MPV)]
+    """The command that plays a list of recordings; mpv with libavformat's readers of these names alone."""
+    names = ",".join(sorted(readers))
+    words = (word.format(playlist=playlist, readers=names) for word in PLAYERS[player])
+    return [shutil.which(player) or player, *words]
 
 
 @contextmanager

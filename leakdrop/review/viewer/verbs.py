@@ -11,17 +11,28 @@ from leakdrop.review.keys import KeyOptions
 from leakdrop.review.places import refuse_file_system_of, refuse_stick
 from leakdrop.review.viewer.desk import Desk
 from leakdrop.review.viewer.notes import default_path, open_notebook
-from leakdrop.review.viewer.programs import browse, command_player, find_player, running, write_playlist
+from leakdrop.review.viewer.programs import (
+    HANDS_OVER,
+    browse,
+    command_player,
+    find_player,
+    running,
+    write_playlist,
+)
 from leakdrop.review.viewer.server import Server
 from leakdrop.review.viewer.site import Site
 from leakdrop.terminal import human_size, note, say, visible, warn
 
 NO_PLAYER = (
     "mpv was not found, the one player that can be kept from fetching what a file names. If this machine has "
-    "no network at all, open this in another player, and press Ctrl-C at the end:"
+    "no network at all, use --any-player, or open this in a player yourself, and press Ctrl-C at the end:"
+)
+UNBOUND = (
+    "{} cannot be kept from fetching what a hostile file names, which would tell its sender that somebody "
+    "listens: go on only if this machine has no network at all."
 )
 NOT_PLAYED = (
-    "mpv could not play this, or not all of it: it may be damaged, or not be what it looks like. "
+    "{} could not play this, or not all of it: it may be damaged, or not be what it looks like. "
     "Do not hand it to another player on a machine that has any network."
 )
 
@@ -67,11 +78,13 @@ def view(
     return 0
 
 
-def play(path: Path, options: KeyOptions, *, number: int | None = None) -> int:
+def play(path: Path, options: KeyOptions, *, number: int | None = None, any_player: bool = False) -> int:
     """Play an envelope's recordings, or the one with this number, until the player ends.
 
-    Raises UsageError (there is nothing to play), LeakdropError (mpv could not), BundleError, EnvelopeError,
-    KeyFileError, PassphraseError and OSError.
+    The player is mpv, or without it, if `any_player` will do, VLC or the desktop's own.
+
+    Raises UsageError (there is nothing to play), LeakdropError (the player could not), BundleError,
+    EnvelopeError, KeyFileError, PassphraseError and OSError.
     """
     inbox, keys = open_inbox(path), options.open()
     _check_one(inbox)
@@ -81,17 +94,22 @@ def play(path: Path, options: KeyOptions, *, number: int | None = None) -> int:
     site = Site(desk, server.door, pages=False)
     addresses = [f"{server.door.address}0/{file}/bytes" for file in chosen]
     with ExitStack() as kept, suppress(KeyboardInterrupt):
-        if player := find_player():
-            say("Playing with mpv. Ctrl-C ends it.")
+        if player := find_player(any_player=any_player):
+            if player != "mpv":
+                warn(UNBOUND.format(player))
+            say(f"Playing with {player}. Ctrl-C ends it.")
             playlist = kept.enter_context(write_playlist(addresses))
             ask_code = kept.enter_context(running(command_player(player, playlist, readers)))
-            server.is_over = lambda: ask_code() is not None
+            if player == HANDS_OVER:
+                server.is_over = lambda: bool(ask_code())
+            else:
+                server.is_over = lambda: ask_code() is not None
         else:
             note(f"{NO_PLAYER} {' '.join(addresses)}")
         sys.stdout.flush()
         server.serve(site.answer)
         if player and ask_code():
-            raise LeakdropError(NOT_PLAYED)
+            raise LeakdropError(NOT_PLAYED.format(player))
     return 0
 
 

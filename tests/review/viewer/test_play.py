@@ -20,7 +20,7 @@ WAV = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0" + bytes(1000)
 # What a player gets, and whether it gets it: a player of the test's own writes that down.
 PLAYER = """#!{python}
 import json, os, pathlib, re, sys, time, urllib.request
-(playlist,) = (word for word in sys.argv if word.startswith("--playlist="))
+(playlist,) = (word for word in sys.argv if word.endswith(".m3u8"))
 playlist = pathlib.Path(playlist.removeprefix("--playlist="))
 addresses = [line for line in playlist.read_text().splitlines() if not line.startswith("#")]
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
@@ -120,7 +120,32 @@ def test_no_proxy_is_asked_for_what_is_on_this_machine(programs, playing, monkey
     assert playing()[3]["proxies"] == []
 
 
-def test_no_other_player_is_started(reviewer, envelope, programs, tmp_path):
+@pytest.mark.parametrize("player", ["vlc", "xdg-open"])
+def test_another_player_is_started_when_any_will_do_and_its_danger_is_told(
+    reviewer, envelope, programs, tmp_path, player
+):
+    programs(player)
+    told = tmp_path / "told"
+    with start(reviewer, envelope, "--any-player", path=programs.folder, told=told) as process:
+        wait_until(lambda: told.exists() and told.read_text().endswith("}"))
+        if player == "xdg-open":  # it hands the list over, and the desktop's player goes on
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert json.loads(told.read_text())["sounds"] == [len(WAV), len(WAV) + 1]
+    assert f"{player} cannot be kept from fetching" in err
+    assert process.returncode == 0
+
+
+def test_mpv_is_taken_first_even_when_any_player_will_do(programs, playing):
+    programs("mpv")
+    programs("vlc")
+    code, out, err, _ = playing("--any-player")
+    assert (code, err) == (0, "")
+    assert "Playing with mpv" in out
+
+
+def test_no_other_player_is_started_unasked(reviewer, envelope, programs, tmp_path):
     """None can be kept from fetching what a file names."""
     for player in ("vlc", "totem", "xdg-open"):
         programs(player)

@@ -1,13 +1,12 @@
 """Real mpv, as `play` starts it: it plays what is a recording, and follows nothing that a file names.
 
-Each of these files makes an mpv that is not bound (`mpv --playlist=`) fetch or listen: HLS, DASH, SDP and
-ffconcat, as they are and behind the first bytes of a recording.
+The pretenders are HLS, DASH, SDP and ffconcat, as they are and behind the first bytes of a recording. Some of
+them make an mpv that is not bound (`mpv --playlist=`) fetch or listen; which, depends on its version.
 """
 
 import http.server
 import os
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -64,7 +63,7 @@ def listener() -> Iterator[Listener]:
 def play(listener: Listener, tmp_path, readers=READERS) -> tuple[int, list[str]]:
     """mpv's exit code, and what it opened towards any network but for the listener's address."""
     with write_playlist([f"{listener.address}/file"]) as playlist:
-        command = [*command_player(shutil.which("mpv"), playlist, readers), *SILENT]
+        command = [*command_player("mpv", playlist, readers), *SILENT]
         done = subprocess.run(
             ["strace", "-f", "-o", tmp_path / "trace", "-e", "trace=socket,bind,connect,sendto", *command],
             capture_output=True,
