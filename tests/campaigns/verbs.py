@@ -155,20 +155,26 @@ def _tables(site: Site) -> set[str]:
 
 
 def prepare_replies(_site: Site, others: Path) -> None:
-    """A bundle with replies: envelopes for one key, named for a mailbox and their own sums."""
-    replies = others / "bundle" / "replies"
+    """A bundle with replies: envelopes for one key, named for a mailbox and their own sums; and a copy."""
+    replies, brought = others / "bundle" / "replies", others / "brought"
     replies.mkdir(parents=True)
+    brought.mkdir()
     for number in range(DROPS):
         envelope = make_envelope(number)
         mailbox, digest = hashlib.sha256(bytes([number])).hexdigest(), hashlib.sha256(envelope).hexdigest()
-        (replies / f"{mailbox}.{digest[:32]}.envelope").write_bytes(envelope)
+        for folder in (replies, brought):
+            (folder / f"{mailbox}.{digest[:32]}.envelope").write_bytes(envelope)
 
 
 def import_wrong(site: Site, others: Path, is_done: bool) -> list[str]:
-    """Each reply is there whole or not at all; and all are, when the import is done."""
-    brought = {path.name[:64]: path.read_bytes() for path in (others / "bundle" / "replies").iterdir()}
+    """Each reply is there whole, or on the stick still; and all are there, when the import is done."""
+    brought = {path.name[:64]: path.read_bytes() for path in (others / "brought").iterdir()}
     there = {path.name[:64]: path.read_bytes() for path in (site.data / "replies").glob("*.envelope")}
+    stick = {path.name[:64] for path in (others / "bundle" / "replies").glob("*.envelope")}
     wrong = all_drops_open(site)
+    wrong += [
+        f"reply {name} is neither there nor on the stick" for name in brought.keys() - there.keys() - stick
+    ]
     wrong += [f"reply {name} is not what was brought" for name in there if there[name] != brought.get(name)]
     if is_done:
         wrong += [f"reply {name} was not imported" for name in brought.keys() - there.keys()]
