@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Engine, delete, select, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
 from leakdrop.envelope.header import read_header
@@ -227,8 +227,10 @@ class Drops:
                 everything = {entry.name for entry in entries}
         except OSError as error:
             raise StoreError(f"The data folder {self.layout.root}: {error.strerror}.") from None
-        self._list(found)
-        self._unlist(weeks.keys() - files.keys())
+        # A full disk stops no start: `all` gives what has no row, and the next start writes it.
+        with suppress(OperationalError):
+            self._list(found)
+            self._unlist(weeks.keys() - files.keys())
         whole = (files.keys() & weeks.keys()) | {drop.name for drop in found}
         return Recovery(
             tuple(drop.name for drop in found),

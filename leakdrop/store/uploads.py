@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
 from leakdrop.errors import LeakdropError, NoRoomError
@@ -206,7 +206,8 @@ class Uploads:
 
         A part that is whole becomes a drop. No request may hold an upload.
         """
-        self.expire(today)
+        with suppress(OperationalError):  # on a full disk they stay for a day more
+            self.expire(today)
         with Session(self._engine) as session:
             rows = {row.id: row for row in session.scalars(select(UploadRow))}
         for path in self._layout.uploads.iterdir():

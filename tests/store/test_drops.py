@@ -276,6 +276,22 @@ def test_more_than_was_announced_is_refused(drops):
         incoming.write(bytes(11))
 
 
+def test_a_start_on_a_full_disk_loses_nothing_and_the_next_one_writes_the_row(small_drops):
+    drop = drop_message(small_drops)
+    with small_drops.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM drops")
+    filler = small_drops.layout.root.parent / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    small_drops.recover()
+    assert small_drops.all() == [drop]
+    assert query(small_drops, "SELECT count(*) FROM drops") == [(0,)]
+    filler.unlink()
+    assert small_drops.recover().listed == (drop.name,)
+    assert query(small_drops, "SELECT name FROM drops") == [(drop.name,)]
+
+
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
     if not temporary_mount(tmp_path / "small", "2M"):
         pytest.skip("to run it: be root, who can mount a small file system")

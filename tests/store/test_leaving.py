@@ -4,6 +4,8 @@ import datetime
 import hashlib
 import json
 import os
+import shutil
+import subprocess
 from contextlib import suppress
 
 import pytest
@@ -184,14 +186,21 @@ def test_a_removal_that_was_killed_is_finished_by_the_next_one(drops):
     assert drops.all() == [kept]
 
 
+def acknowledge_all_but_one(site, stick) -> tuple[subprocess.CompletedProcess, str]:
+    """The reviewers copy a bundle, and hold all of it whole but one envelope, whose file's name is told."""
+    leakdrop("export", stick, "--config", site.config)
+    copies = stick.with_name("copies")
+    shutil.copytree(stick, copies)
+    missing = sorted(copies.glob("*.envelope"))[0]
+    damage(missing)
+    return run(BIN / BIN_REVIEW, "acknowledge", copies, "-o", stick, "--here"), missing.name
+
+
 def test_from_export_to_leaving(site, tmp_path):
     """The stick goes to the reviewers and comes back with what they hold whole."""
     write_key_files(tmp_path, "alice")
     stick = tmp_path / "stick"
-    leakdrop("export", stick, "--config", site.config)
-    damaged = sorted(stick.glob("*.envelope"))[0]
-    damage(damaged)
-    done = run(BIN / BIN_REVIEW, "acknowledge", stick)
+    done, damaged = acknowledge_all_but_one(site, stick)
     assert done.returncode == 1
     assert "2 envelopes acknowledged" in done.stdout
     assert "1 envelope missing or damaged" in done.stderr
@@ -204,7 +213,7 @@ def test_from_export_to_leaving(site, tmp_path):
     assert "To remove them, add --yes" in shown.stdout
     assert len(site.envelopes()) == 3
     assert "2 drops removed for good" in purge(site, "--yes").stdout
-    assert [path.name for path in site.envelopes()] == [damaged.name]
+    assert [path.name for path in site.envelopes()] == [damaged]
     with_key = ("--key", tmp_path / "alice.key", "--passphrase-file", tmp_path / "passphrase")
     assert "acknowledged.json" not in run(BIN / BIN_REVIEW, "list", stick, *with_key).stderr
 
@@ -243,17 +252,8 @@ def test_a_stick_without_an_acknowledgement_is_told(site, tmp_path):
     assert_one_line(purge(site, "--acknowledged", tmp_path / "stick"), "is the stick in?")
 
 
-def acknowledge_all_but_one(site, stick) -> str:
-    """As reviewers who hold all of a bundle whole, but one envelope, whose file's name this returns."""
-    leakdrop("export", stick, "--config", site.config)
-    missing = sorted(stick.glob("*.envelope"))[0]
-    damage(missing)
-    run(BIN / BIN_REVIEW, "acknowledge", stick)
-    return missing.name
-
-
 def test_what_the_reviewers_hold_can_leave_at_once_and_is_shown_first(site, tmp_path):
-    missing = acknowledge_all_but_one(site, tmp_path / "stick")
+    _, missing = acknowledge_all_but_one(site, tmp_path / "stick")
     assert "No drop is acknowledged" in purge(site, "--now").stdout
     shown = purge(site, "--acknowledged", tmp_path / "stick", "--now").stdout
     assert "2 drops acknowledged.\n" in shown
@@ -286,7 +286,7 @@ def test_a_disk_without_a_free_byte_gets_room_by_what_the_reviewers_hold(small_d
     site = make_test_site(small_disk.parent, [public_key_file("alice")])
     with Drops(site.data) as drops:
         fill(drops, 4)
-    missing = acknowledge_all_but_one(site, tmp_path / "stick")
+    _, missing = acknowledge_all_but_one(site, tmp_path / "stick")
     filler = site.data / "incoming" / "filler.part"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while file.write(bytes(4096)):

@@ -1,5 +1,6 @@
 """What a dishonest source puts into an envelope: it is shown as what it is, and obeyed nowhere."""
 
+import re
 import time
 
 import pytest
@@ -63,9 +64,9 @@ def assert_harmless(page) -> None:
         assert found.tag not in ("script", "style", "iframe", "object", "embed", "svg", "math", "base")
         for name, value in found.items():
             assert not name.startswith("on")
-            assert name not in ("style", "srcdoc", "ping", "formaction")
-            if name in ("href", "src", "action"):
-                assert value.startswith("/") or value == "data:,", value
+            assert name not in ("style", "srcdoc", "ping")
+            if name in ("href", "src", "action", "formaction"):
+                assert re.match("/(?!/)", value) or value == "data:,", value
         for text in (found.text or "", found.tail or "", *found.attrib.values()):
             if found.tag != "textarea":
                 assert not any(is_deceptive(letter) for letter in text if letter not in "\t\n")
