@@ -25,8 +25,8 @@ $(READY): requirements.lock package-lock.json pyproject.toml
 
 static: $(STATIC) ## what the pages load, built of leakdrop/intake/browser/
 
-$(STATIC): $(READY) $(wildcard leakdrop/intake/browser/*.* leakdrop/intake/browser/*/*.js)
-	$(BIN)/node leakdrop/intake/browser/build.js
+$(STATIC): $(READY) leakdrop/palette.css $(wildcard leakdrop/intake/browser/*.* leakdrop/intake/browser/*/*.js)
+	$(BIN)/python leakdrop/intake/browser/build.py
 
 run: $(READY) $(STATIC) ## a demonstration on http://127.0.0.1:8000, and what to try with it
 	@$(BIN)/python -m leakdrop.operate.demo
@@ -99,7 +99,7 @@ lock: $(READY) ## the lock files, from pyproject.toml and package.json
 	$(WITH_NODE) npm install --silent --ignore-scripts --package-lock-only
 
 wheel: $(READY) $(STATIC) ## what an operator installs, into dist/: the wheel, and the lock file of what it needs
-	rm -rf dist
+	rm -f dist/leakdrop-*.whl dist/requirements-server.lock
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 	cp requirements-server.lock dist/
 

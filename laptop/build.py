@@ -2,7 +2,7 @@
 
     dist/leakdrop-review-<version>/
         install.py         needs Python 3.11 to 3.14 and no network
-        README.txt         what to do
+        README.txt         what to do; reviewing.md is the guide, and reports.md what a report is
         requirements.txt   each package with the SHA-256 of its wheels
         wheels/            leakdrop, what it needs, and pip, for each system
         SHA256SUMS         of all of these
@@ -40,7 +40,7 @@ PLATFORMS = {
     "Windows x86-64": ("win_amd64",),
 }
 INSTALLER = "pip"  # runs out of its wheel, and is not installed
-COPIED = ("install.py", "README.txt")
+COPIED = ("laptop/install.py", "laptop/README.txt", "docs/reviewing.md", "docs/reports.md", "LICENSE")
 UNREACHABLE = 3  # the exit code if the wheels cannot be had
 
 
@@ -198,8 +198,7 @@ def build(target: Path, wheels: Path | None = None) -> Path:
         check_wheels(folder / "wheels", stanzas)
         build_wheel(source, folder / "wheels", moment)
         for name in COPIED:
-            shutil.copyfile(source / "laptop" / name, folder / name)
-        (folder / "LICENSE").write_bytes((source / "LICENSE").read_bytes())
+            shutil.copyfile(source / name, folder / Path(name).name)
         (folder / "COMMIT").write_text(f"{commit}\n")
     (folder / "requirements.txt").write_text(write_requirements(folder / "wheels"))
     lines = [f"{sha256(path)}  {path.relative_to(folder)}\n" for path in list_files(folder)]

@@ -100,7 +100,8 @@ def main():
         fail("leakdrop-review was not installed, and nothing was left behind: " + str(error))
     sys.stdout.write("Installed. Try it:\n\n  " + program + " --help\n\n")
     sys.stdout.write("To call it by its name, for as long as this terminal is open:\n\n")
-    sys.stdout.write('  export PATH="' + os.path.dirname(program) + ':$PATH"\n')
+    sys.stdout.write('  export PATH="' + os.path.dirname(program) + ':$PATH"\n\n')
+    sys.stdout.write("The guide, step by step: " + os.path.join(HERE, "reviewing.md") + "\n")
 
 
 if __name__ == "__main__":

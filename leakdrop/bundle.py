@@ -13,37 +13,35 @@ here opens an envelope, and nothing looks at a clock.
 """
 
 import hashlib
-import json
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import BufferedReader
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from leakdrop.envelope.header import envelope_length
 from leakdrop.envelope.index import MAX_MESSAGE
 from leakdrop.errors import BundleError
+from leakdrop.lists import MAX_LIST, ListReader, encode_list
 
 FORMAT = "leakdrop bundle 1"
 LIST_NAME = "bundle.json"
 REPLIES_NAME = "replies"
 ACKNOWLEDGEMENT_NAME = "acknowledged.json"
-MAX_LIST = 64 * 1024 * 1024
 MAX_SIZE = 2**53 - 1
 # What a reply may hold, in bytes: files together; beside them a message, and names to spare.
 MAX_REPLY_FILES = 10 * 1024 * 1024
 MAX_REPLY = envelope_length(1, MAX_REPLY_FILES + 2 * MAX_MESSAGE)
 
-_NAME = re.compile(r"[0-9a-f]{32}\.envelope")
+NAME = re.compile(r"[0-9a-f]{32}\.envelope")
+SHA256 = re.compile("[0-9a-f]{64}")
 _REPLY_NAME = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{32})\.envelope")
-_SHA256 = re.compile("[0-9a-f]{64}")
 _WEEK = re.compile("[0-9]{4}-W(0[1-9]|[1-4][0-9]|5[0-3])")
 _ANY_FORMAT = re.compile("leakdrop bundle [1-9][0-9]*")
+_READER = ListReader(LIST_NAME, {"name": NAME, "sha256": SHA256, "week": _WEEK, "size": MAX_SIZE})
 
 
 @dataclass(frozen=True)
@@ -73,56 +71,23 @@ class Comparison:
 
 
 def encode_bundle(bundle: Bundle) -> bytes:
-    """The bytes of bundle.json: one line for each envelope, so that two of them can be compared."""
-    entries = sorted(bundle.entries, key=lambda entry: entry.name)
-    lines = ",\n".join(json.dumps(asdict(entry), separators=(",", ":")) for entry in entries)
-    return f'{{"format":"{FORMAT}","envelopes":[\n{lines}\n]}}\n'.encode()
+    """The bytes of bundle.json."""
+    return encode_list(FORMAT, bundle.entries)
 
 
 def parse_bundle(encoded: bytes) -> Bundle:
-    """The bundle in these bytes; white space is free, and nothing else. Raises BundleError."""
-    if len(encoded) > MAX_LIST:
-        raise BundleError(f"This {LIST_NAME} is longer than {MAX_LIST >> 20} MiB.")
-    try:
-        fields = json.loads(encoded.decode(), object_pairs_hook=_unique)
-    except (ValueError, RecursionError):
-        raise BundleError(f"This {LIST_NAME} is damaged: it is not JSON.") from None
-    _check_format(fields)
-    if set(fields) != {"format", "envelopes"} or type(fields["envelopes"]) is not list:
-        raise BundleError(f"This {LIST_NAME} is damaged: it has other fields than it should have.")
-    entries = tuple(_parse_entry(number, entry) for number, entry in enumerate(fields["envelopes"], 1))
-    for number, (entry, following) in enumerate(pairwise(entries), 1):
-        if entry.name >= following.name:
-            raise BundleError(f"This {LIST_NAME} is damaged: envelope {number + 1} is not in order.")
-    return Bundle(entries)
+    """The bundle in these bytes. Raises BundleError."""
+    fields = _READER.parse_json(encoded)
+    _check_format(fields.get("format"))
+    return Bundle(tuple(BundleEntry(**entry) for entry in _READER.parse_entries(fields)))
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key stands twice")
-    return fields
-
-
-def _check_format(fields: object) -> None:
-    found = fields.get("format") if isinstance(fields, dict) else None
+def _check_format(found: object) -> None:
     if found == FORMAT:
         return
     if type(found) is str and _ANY_FORMAT.fullmatch(found):
         raise BundleError("This bundle was made by a newer leakdrop: update leakdrop to read it.")
     raise BundleError(f"This {LIST_NAME} is not that of a leakdrop bundle.")
-
-
-def _parse_entry(number: int, fields: object) -> BundleEntry:
-    """One envelope's entry; the error names its number and its field."""
-    if not isinstance(fields, dict) or set(fields) != {"name", "size", "sha256", "week"}:
-        raise BundleError(f"This {LIST_NAME} is damaged: envelope {number} has other fields than it should.")
-    for field, form in (("name", _NAME), ("sha256", _SHA256), ("week", _WEEK)):
-        if type(fields[field]) is not str or not form.fullmatch(fields[field]):
-            raise BundleError(f"This {LIST_NAME} is damaged: the {field} of envelope {number} is not one.")
-    if type(fields["size"]) is not int or not 0 <= fields["size"] <= MAX_SIZE:
-        raise BundleError(f"This {LIST_NAME} is damaged: the size of envelope {number} is not one.")
-    return BundleEntry(fields["name"], fields["size"], fields["sha256"], fields["week"])
 
 
 def name_reply(mailbox: bytes, sha256: str) -> str:

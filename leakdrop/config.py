@@ -49,9 +49,9 @@ class Config:
     requests_per_circuit: str = "1200 per minute"
     requests_in_all: str = "30000 per minute"
     submissions_per_circuit: str = "60 per hour"
-    submissions_in_all: str = "3000 per hour"
+    submissions_in_all: str = "3000 per minute"
     replies_per_circuit: str = "30 per minute"
-    replies_in_all: str = "120 per minute"
+    replies_in_all: str = "3000 per minute"
     at_once_per_circuit: int = 8
     limits_storage: str = "memory://"
     keep_acknowledged_weeks: int = 4
@@ -62,6 +62,11 @@ class Config:
     @property
     def largest_envelope_bytes(self) -> int:
         return envelope_length(MAX_STANZAS, self.largest_plaintext_bytes)
+
+    @property
+    def forms_at_once(self) -> int:
+        """How many submissions at once may be forms, which cannot go on after a break: half of all."""
+        return max(self.submissions_at_once // 2, 1)
 
     @property
     def answers_at_once(self) -> int:

@@ -6,6 +6,7 @@ arrives, and seals only to those that have not expired. What cannot be right sto
 
 import datetime
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from leakdrop.envelope.header import MAX_STANZAS
@@ -86,21 +87,16 @@ def _refuse_secret_keys(folder: Path) -> None:
 
 
 def _refuse_twins(keyring: Keyring) -> None:
-    for what in (_key_id, _x25519, _name):
-        seen = set()
-        for file in keyring.files:
-            if what(file) in seen:
-                raise KeyFileError(f"Two keys are “{file.name}”: keep each key once, under its own name.")
-            seen.add(what(file))
-
-
-def _key_id(file: PublicKeyFile) -> object:
-    return file.key.key_id
-
-
-def _x25519(file: PublicKeyFile) -> object:
-    return file.key.x25519
-
-
-def _name(file: PublicKeyFile) -> object:
-    return file.name
+    """Raises KeyFileError, which names both and says what they have in common."""
+    for one, other in combinations(keyring.files, 2):
+        if one.key.key_id == other.key.key_id:
+            raise KeyFileError(f"“{one.name}” and “{other.name}” are the same key: keep one of the two.")
+        if one.key.x25519 == other.key.x25519:
+            raise KeyFileError(
+                f"“{one.name}” and “{other.name}” are different keys with the same X25519 half, which no "
+                "honest keys have: compare both fingerprints with the reviewers, and remove the wrong one."
+            )
+        if one.name == other.name:
+            raise KeyFileError(
+                f"Two different keys are named “{one.name}”: ask the reviewers to make one with another name."
+            )

@@ -44,7 +44,7 @@ def build(target: Path) -> None:
     target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="leakdrop-release-") as scratch:
         source = check_out(Path(scratch) / "leakdrop")
-        run([BIN / "node", "leakdrop/intake/browser/build.js"], source)
+        run([sys.executable, "leakdrop/intake/browser/build.py"], source)
         run([sys.executable, "-m", "hatchling", "build", "-d", target], source)
         (target / "parts-python.cdx.json").write_text(list_python_parts(source))
         (target / "parts-browser.cdx.json").write_text(list_browser_parts(source))

@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.site import PATIENCE
+from tests.site import PATIENCE, encode_form
 
 ONION = "a" * 56 + ".onion"
 
@@ -26,10 +26,15 @@ class Circuit:
     def connect(self) -> http.client.HTTPConnection:
         """A new connection, whose first line is Tor's."""
         connection = http.client.HTTPConnection(self.host, timeout=PATIENCE)
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(PATIENCE)
-        connection.sock.connect(str(self.path))
-        connection.sock.sendall(proxy_line(self.number))
+        connection.sock = self.open()
+        return connection
+
+    def open(self) -> socket.socket:
+        """The same, as a socket."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(PATIENCE)
+        connection.connect(str(self.path))
+        connection.sendall(proxy_line(self.number))
         return connection
 
     def request(self, method: str, path: str, body=None, headers=None) -> tuple[int, str]:
@@ -45,3 +50,9 @@ def ask(connection: http.client.HTTPConnection, method, path, body=None, headers
     connection.request(method, path, body, headers or {})
     response = connection.getresponse()
     return response.status, response.read().decode()
+
+
+def submit(circuit: Circuit, message: str = "hello") -> tuple[int, str]:
+    """Send a message by the form without JavaScript."""
+    body, content_type = encode_form([("message", message)])
+    return circuit.request("POST", "/submit", body, {"Content-Type": content_type})

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from tests.site import PATIENCE, free_port, run, wait_until
 
 if TYPE_CHECKING:
-    from leakdrop.store.objects import Bucket
+    from leakdrop.store.shared.objects import Bucket
 
 
 @contextmanager
@@ -175,7 +175,7 @@ class Ceph:
         # Here, since most tests need none of it.
         import boto3
 
-        from leakdrop.store.objects import Bucket
+        from leakdrop.store.shared.objects import Bucket
 
         self.made += 1
         bucket = Bucket(self.url, f"bucket{self.made}", "us-east-1", KEY, SECRET)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from leakdrop.config import Config
+from leakdrop.envelope.padding import padded
 from leakdrop.operate.cli import build_parser
 from leakdrop.operate.init import SOCKET
 from leakdrop.operate.tor import onion_options, write_options
@@ -45,6 +46,16 @@ def test_every_key_of_the_configuration_that_the_documents_show_exists():
         blocks = re.findall(r"```toml\n(.*?)```", path.read_text(), re.DOTALL)
         shown = re.findall(r"^\s*(\w+) *=", "\n".join(blocks), re.MULTILINE)
         assert set(shown) <= keys, path
+
+
+def test_the_documents_count_the_size_classes_as_they_are():
+    largest = Config("", TOP, TOP).largest_plaintext_bytes
+    classes, length = 0, 0
+    while (length := padded(length + 1)) <= largest:
+        classes += 1
+    for path in (TOP / "README.md", TOP / "docs" / "threat-model.md"):
+        assert f"{classes} " in path.read_text()
+        assert f"{largest / 2**30:.2f} GiB" in path.read_text()
 
 
 def verbs() -> dict[str, set[str]]:

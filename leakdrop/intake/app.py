@@ -11,12 +11,13 @@ from werkzeug.exceptions import HTTPException
 
 from leakdrop.config import Config
 from leakdrop.errors import StoreError
-from leakdrop.intake.limits import ANSWERS_PER_CIRCUIT, Slots, limit, refusal_of
-from leakdrop.intake.noscript import Desk
+from leakdrop.intake.limits import limit, refusal_of
 from leakdrop.intake.pages import Pages
 from leakdrop.intake.privacy import keep_little
 from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.intake.replies import Hatch
+from leakdrop.intake.sealed import Desk
+from leakdrop.intake.slots import ANSWERS_PER_CIRCUIT, Slots
 from leakdrop.intake.uploads import Dock
 from leakdrop.intake.views import Site, answer_refusal, site, today
 from leakdrop.keyring import Keyring
@@ -43,12 +44,23 @@ def create_app(config: Config, keyring: Keyring, drops: DropPlace) -> "WSGIAppli
         keyring,
         pages,
         config.onion_address,
-        Slots(config.submissions_at_once, config.at_once_per_circuit, slow_seconds=config.slow_seconds),
+        Slots(
+            config.submissions_at_once,
+            config.at_once_per_circuit,
+            slow_seconds=config.slow_seconds,
+            most_whole=config.forms_at_once,
+        ),
         Desk(drops, keyring.key_ids, config.largest_plaintext_bytes, config.no_script_sealing),
         Dock(uploads, keyring.key_ids, config.largest_plaintext_bytes),
         Hatch(
             replies,
-            Slots(config.answers_at_once, ANSWERS_PER_CIRCUIT, Refusal.ASKED_OFTEN),
+            # A turn is twice as long as with uploads: an answer that is cut off does not go on where it was.
+            Slots(
+                config.answers_at_once,
+                ANSWERS_PER_CIRCUIT,
+                Refusal.ASKED_OFTEN,
+                slow_seconds=2 * config.slow_seconds,
+            ),
             config.no_script_replies,
         ),
     )

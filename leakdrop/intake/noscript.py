@@ -1,8 +1,8 @@
 """The form without JavaScript: its parts are sealed while they arrive. Design: docs/architecture.md.
 
 No byte of a submission is written anywhere but through a `Sealer`. One thing is taken as it is: an envelope
-that is the only file, without a message. Whether it will stay the only one is known at the end, so until then
-such a file is written both ways.
+that is the only file, without a message (`sealed`). Whether it will stay the only one is known at the end, so
+until then such a file is written both ways.
 
 What is sealed here gets a receipt made here: its words are shown once, and forgotten with the request.
 """
@@ -10,9 +10,8 @@ What is sealed here gets a receipt made here: its words are shown once, and forg
 import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 
-from leakdrop.envelope.header import MAGIC, envelope_length, parse_header, plaintext_length
+from leakdrop.envelope.header import envelope_length
 from leakdrop.envelope.index import (
     MAX_KIND,
     MAX_MESSAGE,
@@ -25,38 +24,17 @@ from leakdrop.envelope.index import (
 from leakdrop.envelope.keys import PublicKey
 from leakdrop.envelope.receipt import ENTROPY, derive_receipt
 from leakdrop.envelope.sealing import Sealer
-from leakdrop.errors import EnvelopeError, NoRoomError, SubmissionError
-from leakdrop.intake.bodies import Stream, check_head
+from leakdrop.errors import NoRoomError, SubmissionError
+from leakdrop.intake.bodies import Stream
 from leakdrop.intake.forms import Part, read_boundary, read_parts
-from leakdrop.intake.refusals import Refusal, Refused, refusal_for
+from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.intake.sealed import MAX_FIELD, Arrived, Candidate, Desk, SealedArrival
 from leakdrop.intake.words import encode_words
-from leakdrop.store.places import DropPlace, Incoming
 
-# A browser sends two bytes for each end of a line.
-MAX_FIELD = {"kind": 4 * 1024, "message": 2 * MAX_MESSAGE}
 # What an index holds beside a form's own bytes: names of fields, brackets.
 SLACK = 64 * 1024
-
-
-@dataclass(frozen=True, repr=False)
-class Arrived:
-    """What became of a form: the envelope, and the words of its receipt if it was sealed here."""
-
-    incoming: Incoming
-    words: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What a submission meets: where drops go, which keys an envelope may name, what is taken."""
-
-    drops: DropPlace
-    key_ids: frozenset[bytes]
-    largest_plaintext: int
-    sealing: bool
-
-    def largest_envelope(self, key_count: int) -> int:
-        return envelope_length(key_count, self.largest_plaintext)
+# Names and types of all files together: beside its fields, all of a form that memory holds until its end.
+MAX_NAMES = 512 * 1024
 
 
 def take_form(
@@ -91,62 +69,6 @@ def measure_most(length: int) -> int:
     return length + 5 * min(length, MAX_FIELD["message"]) + SLACK
 
 
-class Candidate:
-    """A file that may be an envelope. From when its header has passed, it is written as it is."""
-
-    def __init__(self, desk: Desk, announced: int) -> None:
-        self._desk = desk
-        self._announced = announced
-        self._files = ExitStack()
-        self._head = bytearray()
-        self._header_length = 0
-        self._incoming: Incoming | None = None
-        self._refusal: Refusal | None = None
-
-    def looks_sealed(self) -> bool:
-        """Whether the file begins as an envelope does, as far as it is there."""
-        return self._incoming is not None or self._head[: len(MAGIC)] == MAGIC[: len(self._head)]
-
-    def write(self, piece: bytes) -> None:
-        if self._incoming:
-            self._incoming.write(piece)
-        elif not self._refusal:
-            self._head += piece
-            self._check_head()
-
-    def _check_head(self) -> None:
-        """Begin to write when the header is there and all its keys are ours. Before that, nothing is."""
-        try:
-            header = check_head(bytes(self._head), self._desk.key_ids)
-        except Refused as refused:
-            self._refusal = refused.refusal
-            return
-        if header is None:
-            return
-        self._header_length = len(header)
-        self._incoming = self._files.enter_context(self._desk.drops.receive(self._announced))
-        self._incoming.write(bytes(self._head))
-        self._head.clear()
-
-    def finish(self) -> Incoming:
-        """The envelope, if that is what it is. Raises Refused."""
-        if self._refusal:
-            raise Refused(self._refusal)
-        try:
-            if not self._incoming:
-                parse_header(bytes(self._head))  # it ended too early, and this says how
-                raise Refused(Refusal.BAD_LENGTH)
-            length = plaintext_length(self._incoming.written - self._header_length)
-        except EnvelopeError as error:
-            raise Refused(refusal_for(error.kind)) from None
-        if length > self._desk.largest_plaintext:
-            raise Refused(Refusal.TOO_LARGE)
-        return self._incoming
-
-    def close(self) -> None:
-        self._files.close()
-
-
 class Arrival:
     """A form that is sealed while it arrives."""
 
@@ -164,6 +86,7 @@ class Arrival:
         self._field: str | None = None  # the field that bytes go to; None: a file
         self._unnamed: Part | None = None  # an empty file field sends one, without a byte
         self._candidate: Candidate | None = None
+        self._names = 0  # bytes
 
     def begin(self, part: Part) -> None:
         """A part begins. Raises Refused."""
@@ -185,8 +108,12 @@ class Arrival:
             self._drop_candidate()
         else:
             self._candidate = Candidate(self._desk, self._length)
+        name, type = clean_name(part.filename), clip(clean_text(part.type), MAX_TYPE)
+        self._names += len(name.encode()) + len(type.encode())
+        if self._names > MAX_NAMES:
+            raise Refused(Refusal.TOO_MANY_FILES)
         try:
-            self._sealer.begin_file(clean_name(part.filename), clip(clean_text(part.type), MAX_TYPE))
+            self._sealer.begin_file(name, type)
         except SubmissionError:
             raise Refused(Refusal.TOO_MANY_FILES) from None
 
@@ -200,7 +127,7 @@ class Arrival:
         self._sealer.write(piece)
         if self._candidate:
             self._candidate.write(piece)
-            if not self._candidate.looks_sealed():
+            if not self._candidate.may_be_sealed():
                 self._drop_candidate()
 
     def _write_field(self, field: str, piece: bytes) -> None:
@@ -220,7 +147,7 @@ class Arrival:
         message = clean_message(self._text("message"))
         if message:
             self._drop_candidate()
-        if self._candidate and self._candidate.looks_sealed() and self._sealer.files[0].size:
+        if self._candidate and self._candidate.is_sealed():
             return Arrived(self._candidate.finish())
         if not message and not self._sealer.files:
             raise Refused(Refusal.NOTHING_SENT)
@@ -242,39 +169,3 @@ class Arrival:
     def close(self) -> None:
         self._drop_candidate()
         self._files.close()
-
-
-class SealedArrival:
-    """A form that may bring an envelope and nothing else: the operator switched sealing on arrival off."""
-
-    def __init__(self, desk: Desk, length: int) -> None:
-        self._candidate = Candidate(desk, length)
-        self._is_file = False
-        self._has_file = False
-
-    def begin(self, part: Part) -> None:
-        """A part begins. Raises Refused."""
-        self._is_file = part.field == "files"
-        if part.field not in ("files", *MAX_FIELD):
-            raise Refused(Refusal.UNKNOWN_FIELD)
-        if self._is_file and part.filename:
-            if self._has_file:
-                raise Refused(Refusal.ONLY_SEALED)
-            self._has_file = True
-
-    def write(self, piece: bytes) -> None:
-        """Bytes of the part that began last: of the envelope. Raises Refused."""
-        if self._is_file:
-            self._has_file = True
-            self._candidate.write(piece)
-        if not self._is_file or not self._candidate.looks_sealed():
-            raise Refused(Refusal.ONLY_SEALED)
-
-    def finish(self) -> Arrived:
-        """The envelope. Raises Refused."""
-        if not self._has_file:
-            raise Refused(Refusal.NOTHING_SENT)
-        return Arrived(self._candidate.finish())
-
-    def close(self) -> None:
-        self._candidate.close()

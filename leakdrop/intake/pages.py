@@ -53,19 +53,24 @@ class Page:
     status: int = 200
     cache: str = "no-store"
     packs: bool = True
+    packed_before: bytes = b""
 
     @cached_property
     def packed(self) -> bytes:
         """The body, compressed; made when the page is, and always the same bytes."""
-        return gzip.compress(self.body, 9, mtime=0)
+        return self.packed_before or gzip.compress(self.body, 9, mtime=0)
 
 
-def load_static(name: str) -> bytes:
-    """A file that `make setup` built of the sources in browser/. Raises ConfigError."""
+def load_static(name: str) -> Page:
+    """A file that `make setup` built of the sources in browser/, and packed. Raises ConfigError."""
+    path = _HERE / "static" / name
     try:
-        return (_HERE / "static" / name).read_bytes()
+        content, packed = path.read_bytes(), path.with_name(f"{name}.gz").read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"The pages' {name} has not been built: run “make setup”.") from None
+        content, packed = b"", b""
+    if not content or gzip.decompress(packed) != content:
+        raise ConfigError(f"The pages' {name} has not been built: run “make setup”.")
+    return Page(content, STATIC[name], cache=FOREVER, packed_before=packed)
 
 
 def name_by_hash(name: str, content: bytes) -> str:
@@ -76,11 +81,8 @@ def name_by_hash(name: str, content: bytes) -> str:
 
 def load_release() -> dict[str, Page]:
     """What a release of leakdrop serves everywhere alike: script and style, by their addresses."""
-    files = {name: load_static(name) for name in STATIC}
-    return {
-        name_by_hash(name, content): Page(content, STATIC[name], cache=FOREVER)
-        for name, content in files.items()
-    }
+    pages = {name: load_static(name) for name in STATIC}
+    return {name_by_hash(name, page.body): page for name, page in pages.items()}
 
 
 def load_manifest(path: Path | None) -> dict[str, Page]:

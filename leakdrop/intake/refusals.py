@@ -55,7 +55,7 @@ class Refusal(Enum):
     TOO_MANY_FILES = (
         413,
         "Too many files",
-        f"One submission can have 10,000 files. {_NOTHING_KEPT} "
+        f"One submission can have 10,000 files, or fewer if their names are long. {_NOTHING_KEPT} "
         "Put the files into one archive (a ZIP file), or send them in parts.",
     )
     TOO_LARGE = (

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from leakdrop.envelope.index import decode_base64url
 from leakdrop.envelope.receipt import TOKEN, answer_length, derive_mailbox, encode_answer
 from leakdrop.intake.bodies import READ
-from leakdrop.intake.limits import Slots
 from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.intake.slots import Slots
 from leakdrop.store.places import ReplyFile, ReplyPlace
 
 MEDIA_TYPE = "application/octet-stream"

@@ -13,8 +13,9 @@ from leakdrop.envelope.header import MAX_HEADER, MAX_STANZAS, envelope_length, h
 from leakdrop.errors import EnvelopeError, NoRoomError
 from leakdrop.intake.bodies import Stream, check_head, read_body
 from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.store.claims import TakenOverError
 from leakdrop.store.places import UploadPlace, Writing
-from leakdrop.store.uploads import FinishedError, OffsetError, TakenOverError, UnknownUploadError, Upload
+from leakdrop.store.uploads import FinishedError, OffsetError, UnknownUploadError, Upload
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,termination,expiration"

@@ -15,10 +15,12 @@ from werkzeug.http import http_date
 from leakdrop.intake import noscript, noscript_replies, replies, uploads
 from leakdrop.intake.forms import read_small_form
 from leakdrop.intake.hosts import is_ours
-from leakdrop.intake.limits import CountedStream, Slots, circuit_of
+from leakdrop.intake.limits import circuit_of
 from leakdrop.intake.pages import REPLIES, TEXT, UPLOADS, Page, Pages
 from leakdrop.intake.privacy import HANG_UP, PASSED_ON
 from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.intake.sealed import Desk
+from leakdrop.intake.slots import CountedStream, Slots, count_pieces
 from leakdrop.keyring import Keyring
 from leakdrop.store.uploads import Upload
 
@@ -35,7 +37,7 @@ class Site:
     pages: Pages
     onion_address: str
     slots: Slots
-    desk: noscript.Desk
+    desk: Desk
     dock: uploads.Dock
     hatch: replies.Hatch
 
@@ -125,12 +127,14 @@ def ask_for_replies() -> Response:
     hatch = here().hatch
     fields = read_fields()
     with ExitStack() as held:
-        held.enter_context(hatch.slots.take(circuit_of()))
+        place = held.enter_context(hatch.slots.take(circuit_of(), request.environ[HANG_UP], resumes=True))
         if "words" in fields:
-            return answer(here().pages.opened(noscript_replies.open_replies(hatch, fields, today())))
-        found = replies.answer_question(hatch, fields, today(), held)
-        response = Response(found.pieces, content_type=replies.MEDIA_TYPE)
-        response.content_length = found.length
+            response = answer(here().pages.opened(noscript_replies.open_replies(hatch, fields, today())))
+        else:
+            found = replies.answer_question(hatch, fields, today(), held)
+            response = Response(found.pieces, content_type=replies.MEDIA_TYPE)
+            response.content_length = found.length
+        response.response = count_pieces(response.iter_encoded(), place)
         # The place and the files are held until the last byte is sent.
         response.call_on_close(held.pop_all().close)
         return response
@@ -194,7 +198,7 @@ def append_to_upload(upload_id: str) -> Response:
         raise Refused(Refusal.NOT_BYTES)
     offset, length = number("Upload-Offset"), body_length()
     hang_up = request.environ[HANG_UP]
-    with here().slots.take(circuit_of(), hang_up) as place:
+    with here().slots.take(circuit_of(), hang_up, resumes=True) as place:
         stream = CountedStream(request.environ["wsgi.input"], place)
         upload = uploads.append(here().dock, upload_id, offset, stream, length, today(), hang_up)
     return answer_tus(204, Upload_Offset=upload.offset, Upload_Expires=expiry(upload))

@@ -36,7 +36,8 @@ def decode_words(text: str) -> bytes:
     """
     words = split_words(text)
     if len(words) != WORDS:
-        raise ReceiptError(f"These are {len(words)} words, and a receipt has {WORDS}.")
+        these = "This is one word" if len(words) == 1 else f"These are {len(words)} words"
+        raise ReceiptError(f"{these}, and a receipt has {WORDS}.")
     known = set(_list().wordlist)
     for number, word in enumerate(words, 1):
         if word not in known:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from leakdrop.config import load_config
 from leakdrop.errors import LeakdropError, StoreError
-from leakdrop.operate.doctor import machine, site, tor
+from leakdrop.operate.doctor import machine, site, stored, tor
 from leakdrop.operate.doctor.findings import TORRC, Finding, Look, Machine, Patient, State, unseen, wrong
-from leakdrop.store.health import examine
+from leakdrop.store.health import DamagedDatabaseError, NoDatabaseError, examine
 from leakdrop.terminal import count, describe_os_error, encode_json, say
 
 MARKS = {State.RIGHT: "ok   ", State.WRONG: "WRONG", State.UNSEEN: "?    "}
@@ -50,11 +50,16 @@ def look(config_path: Path, today: datetime.date, torrc: Path, of: Machine) -> I
     if not config.database_url and not config.object_store_url:
         try:
             patient = replace(patient, health=examine(config.data_dir, today))
+        except NoDatabaseError as error:
+            mend = stored.NO_DATABASE if config.data_dir.is_dir() else stored.NO_DATA
+            yield wrong("data", str(error).rstrip("."), mend)
+        except DamagedDatabaseError as error:
+            yield wrong("database", str(error).rstrip("."), stored.DAMAGED)
         except StoreError as error:
-            yield wrong("data", str(error).rstrip("."), "mount its disk, or make a site with leakdrop init")
+            yield unseen("database", str(error).rstrip("."))
         except OSError as error:
             yield unseen("data", describe_os_error(error).rstrip("."))
-    for one in (*site.LOOKS, *machine.LOOKS, *tor.LOOKS):
+    for one in (*site.LOOKS, *stored.LOOKS, *machine.LOOKS, *tor.LOOKS):
         yield from _look(one, patient)
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from leakdrop.bundle import (
     LIST_NAME,
-    MAX_LIST,
     Bundle,
     BundleEntry,
     encode_bundle,
@@ -23,6 +22,7 @@ from leakdrop.bundle import (
     parse_bundle,
 )
 from leakdrop.errors import BundleError, LeakdropError, NoRoomError
+from leakdrop.lists import MAX_LIST
 from leakdrop.store.drops import Drop
 from leakdrop.store.layout import ENVELOPE, free_bytes, is_full
 from leakdrop.store.places import DropPlace

@@ -14,10 +14,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from leakdrop.bundle import ACKNOWLEDGEMENT_NAME, MAX_REPLY, REPLIES_NAME, open_regular, parse_reply_name
+from leakdrop.bundle import (
+    ACKNOWLEDGEMENT_NAME,
+    LIST_NAME,
+    MAX_REPLY,
+    REPLIES_NAME,
+    open_regular,
+    parse_reply_name,
+)
 from leakdrop.envelope.header import read_header
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, NoRoomError
 from leakdrop.seal.files import sync_folder
+from leakdrop.store.owner import as_caller
 from leakdrop.store.replies import MailboxFullError
 
 Tell = Callable[[int], object]
@@ -27,7 +35,7 @@ Keep = Callable[[bytes, bytes], bool]
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that is not taken, and why. Of a mailbox and a sum its name has the first eight digits."""
+    """A file that is not taken, and why. In a name, of a mailbox and a sum, stand the first eight digits."""
 
     name: str
     sentence: str
@@ -57,23 +65,26 @@ def import_replies(
     Raises BundleError if there is no such folder, and LeakdropError if the stick or the disk fails: then what
     was taken before is whole.
     """
-    paths = _list(folder)
+    with as_caller():
+        paths = _list(folder)
     taken = present = left = 0
     refused = []
     with progress(len(paths)) as tell:
         for path in paths:
             try:
-                mailbox, envelope = _read(path, taken)
+                with as_caller():
+                    mailbox, envelope = _read(path, taken)
                 is_new = _keep(keep, mailbox, envelope, path, taken)
                 taken, present = taken + is_new, present + (not is_new)
-                left += not _take_off(path)
+                with as_caller():
+                    left += not _take_off(path)
             except (BundleError, EnvelopeError, MailboxFullError) as error:
                 refused.append(Refused(shorten(path.name), str(error)))
             tell(1)
     return Import(taken, present, tuple(refused), left)
 
 
-def _so_far(taken: int) -> str:
+def so_far(taken: int) -> str:
     return f"What was imported before is whole ({taken})."
 
 
@@ -85,7 +96,8 @@ def _list(folder: Path) -> list[Path]:
     if not source.exists() and (folder / ACKNOWLEDGEMENT_NAME).exists():
         return []
     if source.is_symlink() or not source.is_dir():
-        raise BundleError(f"There are no replies in {folder}: it has no folder “{REPLIES_NAME}”.")
+        other = " For the drops of another machine: --drops." if (folder / LIST_NAME).is_file() else ""
+        raise BundleError(f"There are no replies in {folder}: it has no folder “{REPLIES_NAME}”.{other}")
     try:
         return sorted(path for path in source.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -107,7 +119,7 @@ def _read(path: Path, taken: int) -> tuple[bytes, bytes]:
     except OSError as error:
         raise LeakdropError(
             f"{path.parent / shorten(path.name)}: {error.strerror}. Is the stick still in? "
-            f"{_so_far(taken)} Then import again."
+            f"{so_far(taken)} Then import again."
         ) from None
     if len(envelope) > MAX_REPLY:
         raise BundleError("it is larger than a reply can be.")
@@ -124,10 +136,10 @@ def _keep(keep: Keep, mailbox: bytes, envelope: bytes, path: Path, taken: int) -
     try:
         return keep(mailbox, envelope)
     except NoRoomError:
-        raise NoRoomError(f"There is no room for {shorten(path.name)}. {_so_far(taken)}") from None
+        raise NoRoomError(f"There is no room for {shorten(path.name)}. {so_far(taken)}") from None
     except OSError as error:
         raise LeakdropError(
-            f"This server's data folder: {error.strerror}. {_so_far(taken)} "
+            f"This server's data folder: {error.strerror}. {so_far(taken)} "
             "Look at it with “leakdrop check”, then import again."
         ) from None
 

@@ -17,6 +17,7 @@ from leakdrop.envelope.keyfile import PublicKeyFile, parse_public_keys
 from leakdrop.errors import LeakdropError, UsageError
 from leakdrop.operate.tor import TorError, ask_tor, onion_options, write_options
 from leakdrop.store.drops import Drops
+from leakdrop.store.owner import as_owner
 
 _PACKAGE = Path(leakdrop.__file__).parent
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -24,6 +25,8 @@ ORGANISATION = "Our organisation"
 # Debian's tor keeps its onion services there.
 ONION_FOLDER = "/var/lib/tor/leakdrop"
 SOCKET = "/run/leakdrop/socket"
+# The units hide these from the service: ProtectHome= (systemd.exec(5)), and memory in place of the last two.
+HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
 
 TORRC = """\
 # leakdrop's onion service, made by “leakdrop init”: add it to /etc/tor/torrc.
@@ -113,7 +116,8 @@ def make_site(folder: Path, wishes: Wishes, key_files: list[Path]) -> Site:
         (site.system / name).write_text(text)
     with site.config.open("x") as file:
         file.write(make_config(wishes))
-    Drops(folder / "data").close()  # makes the database
+    with as_owner(folder / "data"):
+        Drops(folder / "data").close()  # makes the database
     return site
 
 
@@ -121,9 +125,10 @@ def make_system_files(folder: Path) -> dict[str, str]:
     """What tor, AppArmor and systemd need: names of files and their texts. Raises UsageError."""
     values = {
         "folder": str(folder),
-        "program": str(Path(sys.prefix) / "bin" / "leakdrop"),
+        "program": program(),
         # A virtual environment runs the Python that it was made with.
         "prefix": " ".join(sorted({sys.prefix, sys.base_prefix})),
+        "hidden": "|".join(f"{path}/*" for path in HIDDEN),
     }
     for value in (str(folder), sys.prefix, sys.base_prefix):
         # A unit would need quotes, and a percent sign means something there.
@@ -131,6 +136,17 @@ def make_system_files(folder: Path) -> dict[str, str]:
             raise UsageError(f"{value} cannot stand in a unit of systemd: choose a name without blanks or %.")
     units = {path.name: path.read_text().format(**values) for path in sorted(_TEMPLATES.iterdir())}
     return {**units, "torrc": make_torrc(), "apparmor": APPARMOR}
+
+
+def program() -> str:
+    """This command's path: a virtual environment's commands are in nobody's PATH."""
+    return str(Path(sys.prefix) / "bin" / "leakdrop")
+
+
+def find_hidden(folder: Path) -> list[Path]:
+    """Of a site's folder, this program and its Python, those that the units hide from the service."""
+    places = [folder, Path(sys.prefix), Path(sys.base_prefix)]
+    return [path for path in places if any(path.resolve().is_relative_to(hidden) for hidden in HIDDEN)]
 
 
 def make_torrc() -> str:
@@ -167,10 +183,10 @@ def next_steps(site: Site) -> str:
     )
     return f"""{key}To try it at once, with a tor of its own:
 
-  leakdrop serve --onion --config {folder}/config.toml
+  {program()} serve --onion --config {folder}/config.toml
 
 For real use, as root, on a machine with Debian's tor; read the files in {system} first:
 
   sh {system}/install
 
-Then: leakdrop check --config {folder}/config.toml"""
+Then: {program()} check --config {folder}/config.toml"""

@@ -21,9 +21,11 @@ from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TextIO
 
 from leakdrop.config import Config
 from leakdrop.operate.tor import PATIENCE, TorError, TorProgram, ask_tor, onion_options, write_options
+from leakdrop.store.owner import give_to_owner
 from leakdrop.terminal import note, run_command, say
 
 LONGEST_PAUSE = 60
@@ -44,7 +46,7 @@ class OwnTor:
         )
         self._process: subprocess.Popen[str] | None = None
         self._told: deque[str] = deque(maxlen=20)
-        self._starts = 0
+        self._failures = 0  # since one was connected
         self._next_start = 0.0
         self.is_connected = threading.Event()
 
@@ -54,7 +56,6 @@ class OwnTor:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         torrc = self._folder / "torrc"
         torrc.write_text(self._text)
-        self._starts += 1
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the operator's own tor
                 ["tor", "--defaults-torrc", "", "-f", torrc],  # noqa: S607 - wherever it is installed
@@ -66,13 +67,14 @@ class OwnTor:
             )
         except OSError:
             raise TorError from None
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True).start()
 
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout or ():
-            self._told.append(line.strip())
-            if "Bootstrapped 100%" in line:
-                self.is_connected.set()
+    def _listen(self, output: TextIO) -> None:
+        with output:
+            for line in output:
+                self._told.append(line.strip())
+                if "Bootstrapped 100%" in line:
+                    self.is_connected.set()
 
     def wait_for_address(self) -> str:
         """The onion address, which tor makes when it first starts. Raises TorError."""
@@ -95,12 +97,13 @@ class OwnTor:
         return f"tor ended: {words.rstrip('.') or 'it said nothing'}."
 
     def keep_running(self) -> None:
-        """Start it again if it has ended; at first at once, later after longer pauses."""
+        """Start it again if it has ended: after a second, and after longer pauses if it does not connect."""
         if not self.has_ended():
             return
         now = time.monotonic()
         if not self._next_start:
-            pause = min(2.0**self._starts, LONGEST_PAUSE)
+            self._failures = 0 if self.is_connected.is_set() else self._failures + 1
+            pause = min(2.0**self._failures, LONGEST_PAUSE)
             note(f"{self.complain()} It is started again in {pause:.0f} s.")
             self._next_start = now + pause
         elif now >= self._next_start:
@@ -129,6 +132,8 @@ def serve_onion(config: Config, folder: Path, more: Path | None = None) -> int:
     with ExitStack() as ending:
         # A path of this length always fits; only this user can look into the folder.
         place = ending.enter_context(TemporaryDirectory(prefix="leakdrop-"))
+        # The server becomes the data folder's owner; tor stays whoever started it.
+        give_to_owner(Path(place), config.data_dir)
         socket = Path(place, "socket")
         tor = OwnTor(folder.resolve() / "onion", socket, program, lines)
         ending.callback(tor.stop)

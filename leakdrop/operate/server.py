@@ -5,40 +5,36 @@ One process: SQLite and the files have one writer. Threads: a submission holds o
 
 import ctypes
 import datetime
-import grp
 import logging
 import os
 import resource
 import socket
 import struct
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gunicorn.http.unreader
 import gunicorn.http.wsgi
-import gunicorn.systemd
-import gunicorn.util
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 
 from leakdrop.config import Config
-from leakdrop.errors import ConfigError
 from leakdrop.intake.app import create_app, describe_fault
 from leakdrop.intake.bodies import READ
 from leakdrop.intake.limits import check_limits
 from leakdrop.intake.operator_text import read_operator_text
 from leakdrop.intake.privacy import ADDED
 from leakdrop.keyring import Keyring, load_keyring
+from leakdrop.operate.listening import check_address, check_group, is_unix, let_in
 from leakdrop.operate.manifest import is_up_to_date
-from leakdrop.operate.waiting import WaitingWorker
+from leakdrop.operate.waiting import WaitingResponse, WaitingWorker
 from leakdrop.store.drops import Recovery
 from leakdrop.store.layout import Layout, lock
+from leakdrop.store.owner import become_owner
 from leakdrop.store.places import open_drops
 
 if TYPE_CHECKING:
@@ -46,8 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leakdrop")
 
-UNIX = "unix:"
-FIRST_INHERITED = 3  # sd_listen_fds(3): the first socket that systemd hands over
 NOT_DUMPABLE = (4, 0, 0, 0, 0)  # prctl(PR_SET_DUMPABLE, 0)
 M_ARENA_MAX = -8  # malloc.h
 
@@ -64,7 +58,7 @@ NOT_HTTP = "\r\n".join(
 ).encode()
 
 
-class BareResponse(gunicorn.http.wsgi.Response):
+class BareResponse(WaitingResponse):
     """A response without `Server` and `Date`, which gunicorn has no setting for."""
 
     def default_headers(self) -> list[str]:
@@ -89,8 +83,6 @@ class SilentLogger(Logger):
 
 class PatientWorker(WaitingWorker):
     """A worker that a silent client cannot hold, and that says nothing of a request when it goes wrong."""
-
-    silence_seconds = 0  # no limit
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         # Tor names the circuit at the start of a connection; gunicorn forgets it after the first request.
@@ -159,6 +151,9 @@ class Server(BaseApplication):
             "logger_class": SilentLogger,
             "control_socket_disable": True,
             "umask": 0o077,
+            # Who this process has become: gunicorn remembers who it was at first.
+            "user": os.geteuid(),
+            "group": os.getegid(),
             # Over TCP anybody could claim to be any circuit.
             "proxy_protocol": "v1" if self._is_unix else "off",
             "when_ready": let_in(self._config),
@@ -174,8 +169,12 @@ class Server(BaseApplication):
 
 
 def serve(config: Config, bind: str | None = None) -> None:
-    """Serve until a signal comes. Raises ConfigError, KeyFileError or StoreError before anything is bound."""
+    """Serve until a signal comes, never as root if the data folder is another user's.
+
+    Raises ConfigError, KeyFileError or StoreError before anything is bound.
+    """
     os.umask(0o077)
+    become_owner(config.data_dir)
     today = datetime.datetime.now(datetime.UTC).date()
     keyring = load_keyring(config.keys_dir, today, demo=config.demo)
     check_limits(config)
@@ -212,66 +211,11 @@ def share_one_heap() -> None:
         libc.mallopt(M_ARENA_MAX, 1)
 
 
-def is_inherited() -> bool:
-    """Whether systemd hands a socket over; then the configured address is not used."""
-    return bool(gunicorn.systemd.listen_fds(unset_environment=False))
-
-
-def is_unix(bind: str) -> bool:
-    """Whether the server listens on a unix socket, by its own or by one that systemd hands over."""
-    if not is_inherited():
-        return bind.startswith(UNIX)
-    with socket.socket(fileno=os.dup(FIRST_INHERITED)) as listener:
-        return listener.family == socket.AF_UNIX
-
-
-def let_in(config: Config) -> Callable[[object], None]:
-    """What is done when the server listens: the configured group may connect to its unix socket."""
-
-    def let_group_in(_arbiter: object) -> None:
-        if config.socket_group and config.bind.startswith(UNIX) and not is_inherited():
-            path = Path(config.bind.removeprefix(UNIX))
-            os.chown(path, -1, grp.getgrnam(config.socket_group).gr_gid)
-            path.chmod(0o660)
-
-    return let_group_in
-
-
-def check_group(config: Config) -> None:
-    """Raises ConfigError if this user cannot give a socket to the configured group."""
-    if not config.socket_group or not config.bind.startswith(UNIX):
-        return
-    try:
-        number = grp.getgrnam(config.socket_group).gr_gid
-    except KeyError:
-        raise ConfigError(f"socket_group: there is no group “{config.socket_group}”.") from None
-    if os.geteuid() != 0 and number not in (os.getegid(), *os.getgroups()):
-        raise ConfigError(
-            f"socket_group: the user that runs leakdrop is not in the group “{config.socket_group}”."
-        )
-
-
 def forbid_core_dumps() -> None:
     """No crash writes this process's memory to a disk, whatever the machine does with those of others."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # A core that is piped to a program ignores the limit; this it does not.
     ctypes.CDLL(None).prctl(*NOT_DUMPABLE)
-
-
-def check_address(bind: str) -> None:
-    """Raises ConfigError if the server cannot listen there; gunicorn would try for five seconds first."""
-    if is_inherited():
-        return
-    try:
-        address = gunicorn.util.parse_address(bind)
-        if isinstance(address, tuple):
-            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-            with socket.socket(family) as listener:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(address)
-    except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "that is not ADDRESS:PORT or unix:/PATH"
-        raise ConfigError(f"The server cannot listen on {bind}: {reason}.") from None
 
 
 def report(recovery: Recovery) -> None:

@@ -1,30 +1,55 @@
 """The verb `acknowledge`: a file for the server, which says what the reviewers hold whole.
 
 It names envelopes by their random names and sums, and tells nothing of what is in them: no key is needed.
+What lies on the stick alone is not held: it goes back, and can be lost or changed on its way.
 """
 
 from pathlib import Path
 
 from leakdrop.acknowledgement import Acknowledged, write_acknowledgement
-from leakdrop.bundle import compare, load_bundle
+from leakdrop.bundle import ACKNOWLEDGEMENT_NAME, compare, load_bundle
+from leakdrop.errors import UsageError
+from leakdrop.seal.files import naming, sync_folder
 from leakdrop.terminal import Progress, count, say, warn
 
 
-def acknowledge(bundle_folder: Path, folder: Path) -> int:
-    """Read every envelope of a bundle, and write into a folder which of them are whole; 1 if not all are.
+def acknowledge(copy: Path, folder: Path, *, here: bool = False) -> int:
+    """Read every envelope of the reviewers' own copy of a bundle, and write into a folder which of them are
+    whole; 1 if not all are.
 
-    Raises BundleError.
+    Raises UsageError (both lie on one file system, and not `here`; there is no such folder), BundleError and
+    OSError.
     """
-    bundle = load_bundle(bundle_folder)
+    bundle = load_bundle(copy)
+    _check_places(copy, folder, here=here)
     with Progress(sum(entry.size for entry in bundle.entries), "Reading") as progress:
-        found = compare(bundle_folder, bundle, sums=True, progress=progress)
+        found = compare(copy, bundle, sums=True, progress=progress)
     lacking = {*found.missing, *found.changed}
     whole = tuple(
         Acknowledged(entry.name, entry.sha256) for entry in bundle.entries if entry.name not in lacking
     )
-    path = write_acknowledgement(folder, whole)
+    path = _write(folder, whole)
     say(f"{count(len(whole), 'envelope')} acknowledged in {path}.")
     if lacking:
         warn(f"{count(len(lacking), 'envelope')} missing or damaged here, and not acknowledged.")
-    say("When the operator takes it in, these will leave the server after the weeks that were agreed.")
+    say(f"Keep {copy}: when the operator has taken this in, they leave the server some weeks later.")
     return 1 if lacking else 0
+
+
+def _check_places(copy: Path, folder: Path, *, here: bool) -> None:
+    """Raises UsageError."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder: is the stick in?")
+    if copy.stat().st_dev == folder.stat().st_dev and not here:
+        raise UsageError(
+            f"{copy} is on the same file system as {folder}. What lies on the stick alone is not yours yet: "
+            "copy the bundle to the laptop and give that copy, or add --here if this one stays with you."
+        )
+
+
+def _write(folder: Path, envelopes: tuple[Acknowledged, ...]) -> Path:
+    path = folder / ACKNOWLEDGEMENT_NAME
+    with naming(path, instead_of=folder):
+        write_acknowledgement(folder, envelopes)
+        sync_folder(folder)
+    return path

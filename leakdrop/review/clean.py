@@ -116,7 +116,8 @@ def _explain(said: str | None, name: str) -> str:
         if line.startswith(f"{name}'s format"):
             return "mat2 does not know files of this kind."
         if name in re.split("[ :']", line):
-            return f"mat2 failed on it: {line.strip(' :')[:MOST_LINE]}."
+            # It knows the file by our number, which tells the reviewer nothing.
+            return f"mat2 failed on it: {line.replace(name, 'it').strip(' :')[:MOST_LINE]}."
     return "mat2 failed on it, and does not say why."
 
 

@@ -5,21 +5,23 @@
 `before` is the SHA-256 of all bytes of the file before this line, so that no earlier line can be changed,
 removed or put between without breaking a later one. Lines are appended and brought to the disk; nothing is
 ever rewritten, and a line that a power cut left unfinished stays where it is. The times are those of this
-laptop's clock. Only a signed report, which carries the lines so far, keeps its author from writing a new
-log.
+laptop's clock. Only a signed report, which carries the sum of the lines so far, keeps its author from
+writing a new log. Of the lines themselves it has those on its own envelope.
 """
 
 import datetime
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from leakdrop.bundle import parse_reply_name
 from leakdrop.errors import ReportError
 from leakdrop.review.places import refuse_file_system_of
 from leakdrop.seal.files import PRIVATE_FILE, PRIVATE_FOLDER, naming, sync_folder
@@ -126,21 +128,84 @@ def name_tool() -> str:
 
 def check_log(written: bytes) -> list[int]:
     """The numbers (from 1) of the lines that do not fit what stands before them."""
-    wrong = []
+    return [number for number, line, before, _ in _walk(written) if _parse(line).get("before") != before]
+
+
+def sum_lines(written: bytes) -> list[str]:
+    """The SHA-256 in hex of all bytes up to the end of each line: what the next line names as `before`."""
+    return [after for *_, after in _walk(written)]
+
+
+def select_lines(written: bytes, names: Collection[str], sha256: str, mailbox: str) -> list[dict[str, Any]]:
+    """What the lines on one envelope say, for a report. Lines on others tell nothing here.
+
+    `names` are the file names of the envelope, and `mailbox` (hex) is where its replies go. `line` is the
+    number from 1, `before` and `after` are sums of the log; of what was written stands the name alone.
+    """
+    selected = []
+    for number, line, before, after in _walk(written):
+        fields = _parse(line)
+        if fields.get("before") == before and _is_act(fields) and _is_on(fields, names, sha256, mailbox):
+            wrote = [{"file": _last_part(one["file"]), "sha256": one["sha256"]} for one in fields["wrote"]]
+            told = {name: fields[name] for name in ("at", "tool", "did", "opened_with", "remark")}
+            selected.append({"line": number, **told, "wrote": wrote, "before": before, "after": after})
+    return selected
+
+
+def _is_on(fields: dict[str, Any], names: Collection[str], sha256: str, mailbox: str) -> bool:
+    """Whether a line is on this envelope. One that was not read whole has no sum in the log, only a name,
+    and envelopes outside of bundles may share one: so a reply must lie in the right mailbox, too.
+    """
+    envelope = fields["envelope"]
+    if envelope["sha256"] is not None:
+        return bool(envelope["sha256"] == sha256)
+    replies = [parse_reply_name(_last_part(one["file"])) for one in fields["wrote"]]
+    return envelope["name"] in names and all(reply and reply[0].hex() == mailbox for reply in replies)
+
+
+def _is_act(fields: dict[str, Any]) -> bool:
+    """Whether these are the fields that `encode_line` writes."""
+    match fields:
+        case {
+            "at": str(),
+            "tool": str(),
+            "did": str(),
+            "envelope": {"name": str(), "sha256": str() | None},
+            "opened_with": str() | None,
+            "wrote": list(wrote),
+            "remark": str(),
+        }:
+            return all(_is_written(one) for one in wrote)
+    return False
+
+
+def _is_written(one: object) -> bool:
+    match one:
+        case {"file": str(), "sha256": str()}:
+            return True
+    return False
+
+
+def _last_part(path: str) -> str:
+    return re.split(r"[/\\]", path)[-1]
+
+
+def _walk(written: bytes) -> Iterator[tuple[int, bytes, str, str]]:
+    """Number (from 1) and bytes of each line, and the SHA-256 in hex of the log before it and after it."""
     digest = hashlib.sha256()
     for number, line in enumerate(written.splitlines(keepends=True), 1):
-        if _parse_before(line) != digest.hexdigest():
-            wrong.append(number)
+        before = digest.hexdigest()
         digest.update(line)
-    return wrong
+        yield number, line, before, digest.hexdigest()
 
 
-def _parse_before(line: bytes) -> str | None:
+def _parse(line: bytes) -> dict[str, Any]:
+    """The fields of a whole line; none if it is not JSON, or no record."""
     try:
         fields = json.loads(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):
-        return None
-    return fields.get("before") if isinstance(fields, dict) else None
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def open_log(folder: Path, bundle: Path | None, *, here: bool, option: str = "--case") -> CustodyLog:

@@ -1,49 +1,24 @@
-"""The verb `extract`: each envelope becomes a folder, whole and checked or not at all.
+"""The verb `extract`: envelopes become folders, as `leakdrop.review.extracting` makes them.
 
-    DIR/<stem>/             the envelope's file name without “.envelope”
-        <files>             under safe names, no two alike
-        message.txt         the message, exactly
-        manifest.json           the claimed names and types; sizes, sums, keys
-        clean/<files>       with --clean: copies without metadata, where mat2 can make them
-
-It is written as DIR/.<stem>.partial-<random>/ and renamed when every byte of the envelope, its padding too,
-has been checked. What is there already is left as it is, so an extraction that was stopped can be repeated.
+What is there already is left as it is, so an extraction that was stopped can be repeated.
 """
 
 import os
-import secrets
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leakdrop.bundle import compute_sha256
 from leakdrop.envelope.index import Index
-from leakdrop.envelope.opening import Envelope
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, UsageError
-from leakdrop.review.clean import CLEAN_NAME, clean_files, find_mat2
+from leakdrop.review.clean import CLEAN_NAME, find_mat2
 from leakdrop.review.custody import Act, CustodyLog, open_log
-from leakdrop.review.facts import describe_opened
-from leakdrop.review.inbox import (
-    ENDING,
-    EnvelopeFile,
-    Inbox,
-    Item,
-    look_at,
-    open_inbox,
-    open_item,
-    read_all,
-)
+from leakdrop.review.extracting import Extracted, describe_act, extract_item, find_leftovers, get_stem
+from leakdrop.review.inbox import Inbox, Item, look_at, open_inbox
 from leakdrop.review.keys import KeyOptions, KeySet
 from leakdrop.review.listing import Findings, describe_inbox, describe_refusal
-from leakdrop.review.names import safe_name, safe_names
 from leakdrop.review.places import refuse_file_system_of
-from leakdrop.review.summing import Summing
-from leakdrop.seal.files import PRIVATE_FOLDER, check_room, create_file, naming, sync_folder
+from leakdrop.seal.files import PRIVATE_FOLDER, check_room
 from leakdrop.terminal import (
     Progress,
     count,
@@ -56,8 +31,6 @@ from leakdrop.terminal import (
     warn,
 )
 
-MESSAGE_NAME, MANIFEST_NAME = "message.txt", "manifest.json"
-FORMAT = "leakdrop extract 1"
 BLOCK = 4096  # bytes: what a file takes on a disk is a multiple of it
 PER_FILE = 2 * BLOCK  # bytes: a file's part of the folder and of the manifest
 
@@ -69,38 +42,6 @@ class Job:
     item: Item
     length: int
     room: int
-
-
-@dataclass(frozen=True)
-class Extracted:
-    """An envelope that was extracted: its folder, and what stands in the manifest there."""
-
-    item: Item
-    folder: Path
-    manifest: dict[str, Any]
-
-    @property
-    def is_as_listed(self) -> bool:
-        """Whether it has the sum that bundle.json names, if that names one."""
-        return self.manifest["envelope"]["listed_sha256"] in (None, self.manifest["envelope"]["sha256"])
-
-    @property
-    def unclean(self) -> list[tuple[str, str]]:
-        """The files of which there should be a clean copy, and why there is none."""
-        return [
-            (file["file"], file["clean"]["refusal"])
-            for file in self.manifest["files"]
-            if "clean" in file and file["clean"]["refusal"]
-        ]
-
-    @property
-    def left(self) -> list[tuple[str, list[str]]]:
-        """The clean copies in which mat2 still finds something, and what."""
-        return [
-            (file["file"], file["clean"]["left"])
-            for file in self.manifest["files"]
-            if "clean" in file and file["clean"]["left"]
-        ]
 
 
 @dataclass(frozen=True)
@@ -146,7 +87,8 @@ def extract(
     room = sum(job.room for job in jobs) * (2 if clean else 1)
     check_room(destination, room, f"Extracting {count(len(jobs), 'envelope')}")
     destination.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
-    _tell_leftovers(destination)
+    for leftover in find_leftovers(destination):
+        note(f"{leftover} is left over from an extraction that was cut off: remove it.")
     try:
         _work(jobs, keys, destination, outcome, log, mat2)
     finally:
@@ -154,11 +96,6 @@ def extract(
         _report(inbox, destination, outcome, as_json=as_json)
     code = findings.conclude(inbox)
     return code if outcome.is_clean else 1
-
-
-def get_stem(item: Item) -> str:
-    """The name of an envelope's folder."""
-    return safe_name(item.name.removesuffix(ENDING))
 
 
 def _find_extracted(inbox: Inbox, destination: Path) -> tuple[Item, ...]:
@@ -193,11 +130,6 @@ def _measure_room(index: Index) -> int:
     return sum(-(-size // BLOCK) * BLOCK + PER_FILE for size in sizes) + PER_FILE
 
 
-def _tell_leftovers(destination: Path) -> None:
-    for path in sorted(destination.glob(".*.partial-*")):
-        note(f"{path} is left over from an extraction that was cut off: remove it.")
-
-
 def _work(
     jobs: Sequence[Job],
     keys: KeySet,
@@ -219,101 +151,6 @@ def _work(
                 outcome.extracted.append(done)
                 if log:
                     log.append(describe_act(done, keys))
-
-
-def describe_act(done: Extracted, keys: KeySet) -> Act:
-    """What the custody log says of an extraction: the sum of its manifest, which has all others."""
-    envelope, opened_with = done.manifest["envelope"], bytes.fromhex(done.manifest["opened_with"])
-    pair = next(pair for pair in keys.pairs if pair.public.key_id == opened_with)
-    manifest = done.folder / MANIFEST_NAME
-    return Act(
-        "extract",
-        done.item.name,
-        envelope["sha256"],
-        envelope["size"],
-        pair.public.fingerprint,
-        ((str(manifest), compute_sha256(manifest)),),
-    )
-
-
-def extract_item(
-    item: Item,
-    keys: KeySet,
-    destination: Path,
-    progress: Callable[[int], object] = lambda size: None,
-    *,
-    mat2: str | None = None,
-) -> Extracted:
-    """Extract one envelope into a new folder in `destination`; with `mat2`, its files' clean copies too.
-
-    Raises EnvelopeError (any kind), BundleError and OSError; then nothing is left of it.
-    """
-    stem = get_stem(item)
-    reserved = (MESSAGE_NAME, MANIFEST_NAME, *((CLEAN_NAME,) if mat2 else ()))
-    with (
-        _partial_folder(destination, stem) as partial,
-        open_item(item, keys.pairs) as (source, envelope),
-    ):
-        names = safe_names([file.name for file in envelope.index.files], reserved)
-        sums = _write_files(envelope, source, [partial / name for name in names], progress)
-        manifest = _describe(item, envelope, source, keys, list(zip(names, sums, strict=True)))
-        if mat2:
-            for file, cleaned in zip(manifest["files"], clean_files(partial, names, mat2), strict=True):
-                file["clean"] = asdict(cleaned)
-            sync_folder(partial / CLEAN_NAME)
-        _write(partial / MESSAGE_NAME, envelope.index.message)
-        _write(partial / MANIFEST_NAME, encode_json(manifest, ascii_only=False) + "\n")
-        sync_folder(partial)
-        partial.rename(destination / stem)
-    sync_folder(destination)
-    return Extracted(item, destination / stem, manifest)
-
-
-@contextmanager
-def _partial_folder(destination: Path, stem: str) -> Iterator[Path]:
-    """A folder for what is not finished, which is gone if it never gets finished."""
-    partial = destination / f".{stem}.partial-{secrets.token_hex(8)}"
-    partial.mkdir(PRIVATE_FOLDER)
-    try:
-        with naming(destination / stem, instead_of=partial):
-            yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        if partial.exists():
-            warn(f"{partial} could not be removed, and holds what was opened: remove it.")
-        raise
-
-
-def _write_files(
-    envelope: Envelope, source: EnvelopeFile, paths: Sequence[Path], progress: Callable[[int], object]
-) -> list[str]:
-    """Write all files; return their SHA-256 sums in hex. Raises EnvelopeError, BundleError and OSError."""
-    sums = []
-    with Summing() as summing:
-        for number, pieces in groupby(read_all(envelope, source, progress), key=itemgetter(0)):
-            summing.restart()
-            with create_file(paths[number]) as file:
-                for _, piece in pieces:
-                    summing.update(piece)
-                    file.write(piece)
-                    summing.wait()
-            sums.append(summing.finish())
-    return sums
-
-
-def _write(path: Path, text: str) -> None:
-    with create_file(path) as file:
-        file.write(text.encode())
-
-
-def _describe(
-    item: Item, envelope: Envelope, source: EnvelopeFile, keys: KeySet, written: Sequence[tuple[str, str]]
-) -> dict[str, Any]:
-    """The manifest: what was opened, and under which names it was written."""
-    described = describe_opened(item, envelope, source, keys, [sum_ for _, sum_ in written])
-    files = [{"file": name, **file} for (name, _), file in zip(written, described["files"], strict=True)]
-    message = {"file": MESSAGE_NAME, **described["message"]}
-    return {"format": FORMAT, **described, "message": message, "files": files}
 
 
 def _report(inbox: Inbox, destination: Path, outcome: Outcome, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from leakdrop.review.summing import Summing
 from leakdrop.terminal import Progress
 
 ENDING = ".envelope"
+NO_DIFFERENCE = Comparison((), (), ())
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,16 @@ class Item:
 
 @dataclass(frozen=True)
 class Inbox:
-    """What there is to review. `bundle` is the folder that goes back to the server, if any."""
+    """What there is to review. `bundle` is the folder that goes back to the server, if any.
+
+    `unlisted` says why one envelope of a bundle could not be compared with bundle.json.
+    """
 
     path: Path
     bundle: Path | None
     items: tuple[Item, ...]
     comparison: Comparison
+    unlisted: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,13 +128,45 @@ class EnvelopeFile:
 def open_inbox(path: Path) -> Inbox:
     """The envelopes of a bundle, equal ones folded, or one envelope. Raises BundleError and OSError."""
     if not path.is_dir():
-        folder = path.resolve(strict=True).parent
-        bundle = folder if (folder / LIST_NAME).exists() else None
-        return Inbox(path, bundle, (Item(path),), Comparison((), (), ()))
+        return _open_one(path)
     entries = load_bundle(path)
     comparison = compare(path, entries)
     there = [entry for entry in entries.entries if entry.name not in comparison.missing]
     return Inbox(path, path, tuple(_fold_equals(path, there)), comparison)
+
+
+def _open_one(path: Path) -> Inbox:
+    """One envelope; if it lies in a bundle, it is compared with bundle.json by its name and size."""
+    found = path.resolve(strict=True)
+    if not (found.parent / LIST_NAME).exists():
+        return Inbox(path, None, (Item(path),), NO_DIFFERENCE)
+    try:
+        entries = load_bundle(found.parent).entries
+    except BundleError as error:  # what is in the envelope can be read all the same
+        unlisted = f"{found.name} was not compared with {LIST_NAME}. {error}"
+        return Inbox(path, found.parent, (Item(path),), NO_DIFFERENCE, unlisted)
+    entry = next((entry for entry in entries if entry.name == found.name), None)
+    if entry is None:
+        unlisted = f"{found.name} is not named in the {LIST_NAME} beside it: it is no part of that bundle."
+        return Inbox(path, found.parent, (Item(path),), NO_DIFFERENCE, unlisted)
+    changed = (entry.name,) if found.stat().st_size != entry.size else ()
+    return Inbox(path, found.parent, (Item(found, entry),), Comparison((), changed, ()))
+
+
+def compare_sums(inbox: Inbox) -> Inbox:
+    """The inbox, with the envelopes among the changed that have another SHA-256 than bundle.json says.
+
+    Every byte is read. Equals that were folded have been summed before.
+    """
+    listed = [(item, item.entry) for item in inbox.items if item.entry]
+    with Progress(sum(entry.size for _, entry in listed), "Comparing") as progress:
+        changed = {
+            item.name for item, entry in listed if not _is_as_listed(item.path.parent, entry, progress)
+        }
+    comparison = inbox.comparison
+    return replace(
+        inbox, comparison=replace(comparison, changed=tuple(sorted({*comparison.changed, *changed})))
+    )
 
 
 def _fold_equals(folder: Path, entries: Sequence[BundleEntry]) -> Iterator[Item]:

@@ -19,6 +19,7 @@ from leakdrop.envelope.keyfile import (
 )
 from leakdrop.envelope.keys import ROOT, derive_key_pair, derive_sign_key
 from leakdrop.errors import KeyFileError, UsageError
+from leakdrop.keyring import ALL
 from leakdrop.review.keys import read_key_file
 from leakdrop.review.names import is_device
 from leakdrop.review.passphrases import choose_passphrase
@@ -72,7 +73,13 @@ def check_name(name: str) -> None:
         raise UsageError(
             "A key's NAME is 1 to 200 printable characters, without “-” or “.” at its beginning."
         )
-    if any(character in '/\\<>:"|?*' for character in name) or is_device(name):
+    if name.casefold() == ALL:
+        raise UsageError(
+            f"A key cannot be named “{ALL}”: on the server that is the file of all keys. Choose another NAME."
+        )
+    if is_device(name):
+        raise UsageError(f"“{name}” is the name of a device on Windows: choose another NAME.")
+    if any(character in '/\\<>:"|?*' for character in name):
         raise UsageError(
             "NAME is a file's name too, on every system: choose one without / \\ < > : \" | ? *."
         )

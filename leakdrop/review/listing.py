@@ -11,12 +11,16 @@ from typing import Any
 
 from leakdrop.envelope.index import Index
 from leakdrop.errors import EnvelopeError, LeakdropError
-from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_inbox
+from leakdrop.review.inbox import Inbox, Item, Sight, compare_sums, look_at, open_inbox
 from leakdrop.review.keys import KeyOptions, KeySet
 from leakdrop.review.receipts import Named, find_forged, group_by_receipt, make_named
 from leakdrop.terminal import Progress, count, encode_json, human_size, note, say, show_number, visible, warn
 
 MOST_NAMED = 5
+MOST_FILES = 50
+NOT_COMPARED = (
+    "Compared with bundle.json: names and sizes. With --sums every byte is read, and the SHA-256 sums too."
+)
 SEALED_WORDS = {
     "browser": "in a browser",
     "server": "by the server",
@@ -29,9 +33,13 @@ FORM = "{:<{width}}  {:<8}  {:>10}  {:>12}  {:>18}  {:<17}  {}"
 REFUSED_FORM = "{:<{width}}  {:<8}  {:>10}  {}"
 
 
-def list_envelopes(path: Path, options: KeyOptions, *, as_json: bool = False) -> int:
-    """Print one line for each envelope; 1 if one did not open or the bundle is not complete, else 0."""
+def list_envelopes(path: Path, options: KeyOptions, *, sums: bool = False, as_json: bool = False) -> int:
+    """Print one line for each envelope; 1 if one did not open or the bundle is not complete, else 0.
+
+    With `sums` every byte of the bundle is read, and compared with bundle.json.
+    """
     inbox, keys = open_inbox(path), options.open()
+    inbox = compare_sums(inbox) if sums else inbox
     records, rows, told = [], [HEADINGS], Findings(keys)
     with Progress(len(inbox.items), "Opening", show=show_number) as progress:
         for sight in _look(inbox, keys, told):
@@ -44,11 +52,13 @@ def list_envelopes(path: Path, options: KeyOptions, *, as_json: bool = False) ->
     if as_json:
         numbers = {named.name: number for number, group in enumerate(receipts, 1) for named in group}
         envelopes = [{**record, "receipt": numbers.get(record["name"])} for record in records]
-        say(encode_json({**describe_inbox(inbox), "envelopes": envelopes}))
+        say(encode_json({**describe_inbox(inbox), "sums_compared": sums, "envelopes": envelopes}))
     else:
         _say_table(rows)
         for group in receipts:
             say(f"From the same receipt: {', '.join(named.short_name for named in group)}")
+        if not sums and any(item.entry for item in inbox.items):
+            say(NOT_COMPARED)
     return told.conclude(inbox)
 
 
@@ -59,17 +69,23 @@ def _say_table(rows: Sequence[tuple[str, ...]]) -> None:
         say(form.format(*row, width=width).rstrip())
 
 
-def read_envelopes(path: Path, options: KeyOptions, *, as_json: bool = False) -> int:
-    """Print what each envelope says; 1 if one did not open or the bundle is not complete, else 0."""
+def read_envelopes(
+    path: Path, options: KeyOptions, *, every_name: bool = False, as_json: bool = False
+) -> int:
+    """Print what each envelope says; 1 if one did not open or the bundle is not complete, else 0.
+
+    The sums are compared last, since that reads every byte and the texts need not wait for it.
+    """
     inbox, keys = open_inbox(path), options.open()
     records, told = [], Findings(keys)
     for sight in _look(inbox, keys, told):
         if as_json:
             records.append({**describe(sight, keys), **_describe_texts(sight)})
         else:
-            _say_envelope(sight, keys)
+            _say_envelope(sight, keys, None if every_name else MOST_FILES)
+    inbox = compare_sums(inbox)
     if as_json:
-        say(encode_json({**describe_inbox(inbox), "envelopes": records}))
+        say(encode_json({**describe_inbox(inbox), "sums_compared": True, "envelopes": records}))
     return told.conclude(inbox)
 
 
@@ -118,6 +134,8 @@ class Findings:
 def tell_differences(inbox: Inbox) -> None:
     """Say which files of a bundle are missing, changed or extra."""
     comparison = inbox.comparison
+    if inbox.unlisted:
+        warn(inbox.unlisted)
     if comparison.missing:
         warn(f"The bundle is not complete. Missing: {enumerate_names(comparison.missing)}.")
     if comparison.changed:
@@ -194,7 +212,8 @@ def _measure_message(index: Index) -> str:
     return count(len(index.message), "character") if index.message else "no message"
 
 
-def _say_envelope(sight: Sight, keys: KeySet) -> None:
+def _say_envelope(sight: Sight, keys: KeySet, most: int | None) -> None:
+    """What an envelope says, with the names of so many files, or all."""
     _say_heading(sight.item, sight.size)
     if sight.index is None or sight.opened_with is None:
         say(f"  {sight.refusal}\n")
@@ -208,8 +227,10 @@ def _say_envelope(sight: Sight, keys: KeySet) -> None:
     say(f"  Kind         {visible(index.kind) or 'none'}")
     say(f"  Replies      {'asked for' if index.reply_to else 'not asked for'}")
     say(f"  Files        {len(index.files):,}")
-    for file in index.files:
+    for file in index.files[:most]:
         say(f"    {human_size(file.size):>10}  {visible(file.type) or 'no type':<24}  {visible(file.name)}")
+    if most and len(index.files) > most:
+        say(f"    and {len(index.files) - most:,} more: --all shows them")
     say(f"  Message      {_measure_message(index)}")
     if index.message:
         # Indented, so that no line of the message passes for one of ours.

@@ -5,11 +5,14 @@ they would.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from leakdrop.bundle import LIST_NAME
 from leakdrop.errors import UsageError
 from leakdrop.seal.files import nearest_folder
+
+DEPTH = 5
 
 
 def refuse_file_system_of(bundle: Path, destination: Path, option: str = "-o") -> None:
@@ -27,12 +30,11 @@ def refuse_file_system_of(bundle: Path, destination: Path, option: str = "-o") -
 def refuse_stick(destination: Path, option: str = "-o") -> None:
     """Raises UsageError if a folder is, or lies in, a bundle, or is on a stick that holds one.
 
-    `option` is the one that chooses another place.
+    A bundle is found up to `DEPTH` folders below the stick's top. `option` is the one that chooses another
+    place.
     """
-    folder = nearest_folder(destination)
-    above = folders_of_mount(folder)
-    # The root of the whole machine is no stick, and holds what has nothing to do with one.
-    beside = [] if above[-1] == above[-1].parent else [above[-1], *_subfolders(above[-1])]
+    above = folders_of_mount(nearest_folder(destination))
+    beside = () if _is_of_this_machine(above[-1]) else _find_folders(above[-1])
     for candidate in (*above, *beside):
         if os.path.lexists(candidate / LIST_NAME):
             raise UsageError(
@@ -44,13 +46,29 @@ def refuse_stick(destination: Path, option: str = "-o") -> None:
 def folders_of_mount(folder: Path) -> list[Path]:
     """A folder and the folders above it, up to the root of the file system that they lie on."""
     found = [folder]
-    while not found[-1].is_mount() and found[-1] != found[-1].parent:
+    # Not Path.is_mount, which Windows has only since Python 3.12.
+    while not os.path.ismount(found[-1]) and found[-1] != found[-1].parent:
         found.append(found[-1].parent)
     return found
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def _is_of_this_machine(mount: Path) -> bool:
+    """Whether a file system is no stick: the machine's own, the one with the user's home folder, or one
+    inside of that, as Tails' Persistent. Copies of bundles that are kept lie there, beside keys.
+    """
+    if mount == mount.parent and os.name != "nt":  # where each drive is one
+        return True
     try:
-        return [path for path in folder.iterdir() if path.is_dir()]
-    except PermissionError:
-        return []
+        home = Path.home().resolve()
+    except RuntimeError:  # whoever runs this has none
+        return False
+    return home != home.parent and (home.is_relative_to(mount) or mount.is_relative_to(home))
+
+
+def _find_folders(top: Path) -> Iterator[Path]:
+    """A folder and those below it, but for what may not be read, links, and what lies too deep."""
+    for found, names, _ in os.walk(top):
+        folder = Path(found)
+        yield folder
+        if len(folder.relative_to(top).parts) == DEPTH:
+            names.clear()

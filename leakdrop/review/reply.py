@@ -12,7 +12,7 @@ from leakdrop.review.inbox import Inbox, Item, open_inbox, open_item
 from leakdrop.review.keys import KeyOptions
 from leakdrop.review.replying import RECEIVED, WHAT_NEXT, find_bundle, name_forged, seal_reply
 from leakdrop.seal.offline import Draft, draft, read_message
-from leakdrop.terminal import human_size, say, warn
+from leakdrop.terminal import say, warn
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def _choose(inbox: Inbox, name: str | None) -> Item:
 
 def _check(answer: Draft) -> None:
     """Raises UsageError if there is nothing to seal, or more than a reply can hold."""
-    if not answer.message and not answer.paths:
+    if not answer.message.strip() and not answer.paths:
         raise UsageError("There is nothing to say: add --text, --message, --received or --file.")
     if answer.size > MAX_REPLY_FILES:
         raise UsageError(
-            f"The files have {human_size(answer.size)} together; a reply takes {human_size(MAX_REPLY_FILES)}."
+            f"The files have {answer.size:,} bytes together; a reply takes {MAX_REPLY_FILES:,} (10 MiB)."
         )

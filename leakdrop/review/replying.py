@@ -13,12 +13,13 @@ from pathlib import Path
 from leakdrop.bundle import LIST_NAME, MAX_REPLY, REPLIES_NAME, name_reply
 from leakdrop.envelope.index import ReplyTo
 from leakdrop.envelope.opening import Envelope
+from leakdrop.envelope.receipt import UNIT, answer_length
 from leakdrop.errors import BundleError, LeakdropError, UsageError
 from leakdrop.review.custody import Act
 from leakdrop.review.inbox import Inbox, Item, open_inbox
 from leakdrop.review.keys import KeySet
 from leakdrop.review.receipts import find_forged, look_for_receipts
-from leakdrop.seal.files import check_room, create_whole_file, sync_folder
+from leakdrop.seal.files import PUBLIC_FILE, check_room, create_whole_file, sync_folder
 from leakdrop.seal.offline import Draft, seal_draft_into
 from leakdrop.terminal import describe_contents, human_size
 
@@ -26,6 +27,11 @@ RECEIVED = (
     "Thank you. What you sent has arrived, it could be opened, and people are reading it.\n\n"
     "It can take some weeks until you hear more. Come back from time to time with your twelve words, "
     "and each time choose New Identity before you do.\n"
+)
+# Every answer with this reply in it has another size than the answers of those for whom there is none.
+LARGE = (
+    " Its source downloads more than others who ask, and who watches their connection may see that; "
+    "a text alone would not show."
 )
 WHAT_NEXT = "Only whoever has the source's twelve words can open it. Take the stick back to the operator."
 
@@ -88,6 +94,8 @@ def seal_reply(item: Item, envelope: Envelope, answer: Draft, bundle: Path) -> S
     _write(path, sealed)
     what = describe_contents(len(answer.files), bool(answer.message))
     sentence = f"Sealed {what} into {path} ({human_size(len(sealed))})."
+    if answer_length([len(sealed)]) > UNIT:
+        sentence += LARGE
     opened_with = envelope.key.public.fingerprint
     return Sealed(
         sentence, path, Act("reply", item.name, opened_with=opened_with, wrote=((str(path), sha256),))
@@ -104,9 +112,9 @@ def _seal(answer: Draft, reply_to: ReplyTo) -> bytes:
 
 
 def _write(path: Path, envelope: bytes) -> None:
-    """Write a file that was not there. Raises NoRoomError and OSError."""
+    """Write a file that was not there, and that the operator can read. Raises NoRoomError and OSError."""
     check_room(path.parent, len(envelope), "The reply")
     path.parent.mkdir(exist_ok=True)
-    with create_whole_file(path) as file:
+    with create_whole_file(path, PUBLIC_FILE) as file:
         file.write(envelope)
     sync_folder(path.parent.parent)

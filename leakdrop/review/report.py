@@ -5,7 +5,7 @@
     DIR/custody.jsonl           what was done when
 
 Every byte of the envelope is checked first, its padding too. A report holds no byte of a file and no word
-of the message, but their sums: it is for handing on.
+of the message, but their sums, and nothing of other envelopes: it is for handing on.
 """
 
 import hashlib
@@ -16,8 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, UsageError
-from leakdrop.review.custody import Act, CustodyLog, check_log, name_tool, open_log, tell_time
-from leakdrop.review.extract import get_stem
+from leakdrop.review.custody import (
+    Act,
+    CustodyLog,
+    check_log,
+    name_tool,
+    open_log,
+    select_lines,
+    sum_lines,
+    tell_time,
+)
+from leakdrop.review.extracting import get_stem
 from leakdrop.review.facts import describe_opened, sum_files
 from leakdrop.review.inbox import Inbox, Item, look_at, open_inbox, open_item
 from leakdrop.review.keys import KeyOptions, KeySet
@@ -146,7 +155,7 @@ def describe_report(
     """What a report says: the SHA-256 of the envelope first."""
     key_id = bytes.fromhex(opened["opened_with"])
     envelope = opened.pop("envelope")
-    custody = log.read()
+    custody, mailbox = log.read(), opened["reply_to"]["mailbox"] if opened["reply_to"] else ""
     return {
         "format": FORMAT,
         "envelope": {"sha256": envelope["sha256"], **envelope},
@@ -162,8 +171,11 @@ def describe_report(
         "made": {"at": tell_time(), "tool": name_tool()},
         "custody": {
             "sha256": hashlib.sha256(custody).hexdigest(),
+            "line_count": len(sum_lines(custody)),
             "wrong_lines": check_log(custody),
-            "lines": custody.decode("utf-8", "replace").splitlines(),
+            "lines": select_lines(
+                custody, {envelope["name"], *envelope["copies"]}, envelope["sha256"], mailbox
+            ),
         },
     }
 

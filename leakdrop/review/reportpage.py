@@ -9,9 +9,9 @@ import html
 from typing import Any
 
 from leakdrop.review.listing import SEALED_WORDS
-from leakdrop.terminal import group_fingerprint, human_size, visible
+from leakdrop.terminal import count, group_fingerprint, human_size, visible
 
-FORMAT = "leakdrop report 1"
+FORMAT = "leakdrop report 2"
 KIB = 1024
 
 STYLE = """
@@ -184,7 +184,47 @@ def tell_duration(seconds: float) -> str:
     return f"{int(minutes) // 60}:{int(minutes) % 60:02}:{rest:06.3f}"
 
 
+DEEDS = {
+    "extract": "Extracting",
+    "check": "Checking",
+    "report": "Reporting",
+    "reply": "Replying",
+}
+LOG_HEADINGS = (
+    "Line",
+    "When (UTC)",
+    "What",
+    "Key that opened",
+    "What was written, and its SHA-256",
+    "The log",
+)
+
+
 def _write_custody(custody: dict[str, Any]) -> str:
-    """The lines as they are: their sums can be computed again."""
-    lines = "".join(f"<li><code>{html.escape(visible(line))}</code></li>" for line in custody["lines"])
-    return f"<ol>{lines}</ol><p>SHA-256 of these lines: <code>{_show(custody['sha256'])}</code></p>"
+    """The lines on this envelope, and the sums that bind them to the whole log."""
+    head = "<tr>" + "".join(f'<th scope="col">{name}</th>' for name in LOG_HEADINGS) + "</tr>"
+    rows = "".join(map(_write_line, custody["lines"]))
+    table = f'<div class="wide"><table>{head}{rows}</table></div>' if rows else "<p>Nothing.</p>"
+    number, shown = custody["line_count"], len(custody["lines"])
+    return (
+        f"{table}<p>The custody log of this case had {count(number, 'line')} when this was written. "
+        f"{count(shown, 'line')} of it told of this envelope. What the others say is not shown here.</p>"
+        "<p>SHA-256 of the whole log as it was then: "
+        f'<code id="custody-sha256">{_show(custody["sha256"])}</code>. Each line of the log names the '
+        "SHA-256 of all before it, so none can be changed, removed or put in without another sum here. "
+        "Whoever may see the log (custody.jsonl) puts it beside this file, and "
+        "<code>leakdrop-review verify</code> compares them.</p>"
+    )
+
+
+def _write_line(line: dict[str, Any]) -> str:
+    what = html.escape(DEEDS.get(line["did"], "")) or _show(line["did"])
+    if line["remark"]:
+        what += f": {_show(line['remark'])}"
+    wrote = "<br>".join(f"{_show(one['file'])} <code>{_show(one['sha256'])}</code>" for one in line["wrote"])
+    key = f"<code>{_show(line['opened_with'][:32])}</code>" if line["opened_with"] else ""
+    sums = (
+        f"before: <code>{_show(line['before'])}</code><br>with this line: <code>{_show(line['after'])}</code>"
+    )
+    cells = (str(line["line"]), _show(line["at"]), what, key, wrote, sums)
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -3,14 +3,14 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from leakdrop.bundle import compute_sha256, open_regular
 from leakdrop.envelope.keyfile import PublicKeyFile
 from leakdrop.errors import BundleError, KeyFileError, ReportError, UsageError
-from leakdrop.review.custody import CustodyLog, check_log
+from leakdrop.review.custody import CustodyLog, check_log, sum_lines
 from leakdrop.review.keys import load_public_keys
 from leakdrop.review.reportpage import FORMAT
 from leakdrop.review.signing import Signed, parse_report
@@ -18,16 +18,24 @@ from leakdrop.terminal import Progress, encode_json, group_fingerprint, say, war
 
 MAX_REPORT = 256 * 1024 * 1024  # bytes
 
+# Of the first version, whose reports carried the whole log.
+FORMATS = ("leakdrop report 1", FORMAT)
+
 _GENERATOR = re.compile(rb'<meta name="generator" content="(leakdrop report [0-9]{1,9})">')
 _SHA256_CELL = re.compile(rb'<code id="envelope-sha256"><bdi>([0-9a-f]{64})</bdi></code>')
+_CUSTODY_CELL = re.compile(rb'<code id="custody-sha256"><bdi>([0-9a-f]{64})</bdi></code>')
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A report whose signature is right: the key that signed it, and the envelope's SHA-256 in hex."""
+    """A report whose signature is right: the key that signed it, the envelope's SHA-256 in hex, and that of
+    the custody log when it was made, which old pages do not name. `log` is a log that was compared.
+    """
 
     signer: PublicKeyFile
     envelope: str
+    custody: str | None
+    log: Path | None = None
 
 
 def verify(
@@ -67,8 +75,7 @@ def _verify_file(path: Path, public: Sequence[Path], envelope: Path | None) -> V
             _compare(verified, envelope)
     except ReportError as error:
         raise ReportError(f"{path}: {error}") from None
-    _check_log_beside(path, text)
-    return verified
+    return replace(verified, log=_check_log_beside(path, verified))
 
 
 def _say_verified(path: Path, verified: Verified, envelope: Path | None) -> None:
@@ -79,6 +86,10 @@ def _say_verified(path: Path, verified: Verified, envelope: Path | None) -> None
     say(f"  SHA-256 of the envelope: {verified.envelope}")
     if envelope:
         say(f"{envelope} is that envelope.")
+    if verified.log:
+        say(f"{verified.log} begins with the lines that the report was made with, and no line is broken.")
+    else:
+        say("Its custody log was not compared: no log lies beside it, or the page is an old one.")
     say("Compare fingerprint and sign key with the reviewer, by voice; what is not proved, the report says.")
 
 
@@ -103,12 +114,12 @@ def verify_report(text: bytes, public: Sequence[Path]) -> Verified:
             "ask the reviewer for one that has."
         )
     signed.verify(signer.sign)
-    form, envelope = _find_in_page(signed.body) if signed.is_html else _find_in_record(text)
-    if form != FORMAT:
+    form, envelope, custody = _find_in_page(signed.body) if signed.is_html else _find_in_record(text)
+    if form not in FORMATS:
         raise ReportError("This report was made by a newer leakdrop: update leakdrop to verify it.")
     if envelope is None:
         raise ReportError()
-    return Verified(signer, envelope)
+    return Verified(signer, envelope, custody)
 
 
 def _find_signer(signed: Signed, files: Sequence[PublicKeyFile]) -> PublicKeyFile:
@@ -120,18 +131,19 @@ def _find_signer(signed: Signed, files: Sequence[PublicKeyFile]) -> PublicKeyFil
     )
 
 
-def _find_in_page(body: bytes) -> tuple[str | None, str | None]:
-    """What a page is, and the envelope's SHA-256. Nothing escaped can look like either."""
-    form, envelope = _GENERATOR.search(body), _SHA256_CELL.search(body)
-    return form and form[1].decode(), envelope and envelope[1].decode()
+def _find_in_page(body: bytes) -> tuple[str | None, ...]:
+    """What a page is, the envelope's SHA-256 and the log's. Nothing escaped can look like one of them."""
+    found = [pattern.search(body) for pattern in (_GENERATOR, _SHA256_CELL, _CUSTODY_CELL)]
+    return tuple(match and match[1].decode() for match in found)
 
 
-def _find_in_record(text: bytes) -> tuple[str | None, str | None]:
-    """What a JSON report is, and the envelope's SHA-256. Raises ReportError."""
+def _find_in_record(text: bytes) -> tuple[str | None, ...]:
+    """What a JSON report is, the envelope's SHA-256 and the log's. Raises ReportError."""
     try:
         report: dict[str, Any] = json.loads(text)["report"]
-        return str(report["format"]), str(report["envelope"]["sha256"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        custody = report.get("custody", {}).get("sha256")
+        return str(report["format"]), str(report["envelope"]["sha256"]), custody and str(custody)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ReportError() from None
 
 
@@ -145,20 +157,24 @@ def _compare(verified: Verified, envelope: Path) -> None:
         raise ReportError(f"It is not on {envelope}, whose SHA-256 is {found}.")
 
 
-def _check_log_beside(path: Path, text: bytes) -> None:
-    """Raises ReportError if the custody log beside a report is broken, or is not the one in the report."""
+def _check_log_beside(path: Path, verified: Verified) -> Path | None:
+    """The custody log beside a report, if there is one and the report names a sum of it.
+
+    Raises ReportError if the log is broken, or does not begin with the lines that the report was made with.
+    """
     log = CustodyLog(path.parent)
     written = log.read()
     if not written:
-        return
+        return None
     if wrong := check_log(written):
         raise ReportError(
             f"{log.path}: line {wrong[0]} does not fit those before it: it was changed or cut off."
         )
-    if not parse_report(text).is_html:
-        lines = json.loads(text)["report"]["custody"]["lines"]
-        if written.decode("utf-8", "replace").splitlines()[: len(lines)] != lines:
-            raise ReportError(f"{log.path} is not the log that this report was made with.")
+    if verified.custody is None:
+        return None
+    if verified.custody not in sum_lines(written):
+        raise ReportError(f"{log.path} is not the log that this report was made with.")
+    return log.path
 
 
 def _describe(path: Path, verified: Verified, envelope: Path | None) -> dict[str, Any]:
@@ -170,4 +186,5 @@ def _describe(path: Path, verified: Verified, envelope: Path | None) -> dict[str
         "sign": (signer.sign or b"").hex(),
         "envelope_sha256": verified.envelope,
         "envelope_compared": str(envelope) if envelope else None,
+        "log_compared": str(verified.log) if verified.log else None,
     }

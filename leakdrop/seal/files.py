@@ -50,11 +50,11 @@ def create_file(path: Path, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def create_whole_file(path: Path) -> Iterator[BinaryIO]:
+def create_whole_file(path: Path, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
     """A file that has its name only when it is whole. Raises FileExistsError, and any other OSError."""
     unfinished = path.with_name(f".leakdrop-{secrets.token_hex(8)}.partial")
     with naming(path, instead_of=unfinished):
-        with create_file(unfinished) as file:
+        with create_file(unfinished, mode) as file:
             yield file
         try:
             _move(unfinished, path)

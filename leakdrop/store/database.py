@@ -64,12 +64,10 @@ def migrate(engine: Engine) -> None:
         if _revision(engine) != newest_revision():
             _upgrade(engine)
     except DatabaseError as error:
-        raise StoreError(
-            f"The database {engine.url.database} cannot be used: {_first_line(error)}."
-        ) from None
+        raise StoreError(f"The database {engine.url.database} cannot be used: {first_line(error)}.") from None
 
 
-def _first_line(error: DatabaseError) -> str:
+def first_line(error: DatabaseError) -> str:
     return str(error.orig).strip().partition("\n")[0].rstrip(".")
 
 

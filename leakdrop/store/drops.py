@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -27,17 +27,16 @@ from leakdrop.errors import EnvelopeError, NoRoomError, StoreError
 from leakdrop.store.database import connect, connect_postgresql, migrate
 from leakdrop.store.layout import (
     ENVELOPE,
-    PART,
     Layout,
-    create_private,
     forget_times,
     free_bytes,
-    is_full,
     sync_folder,
 )
 from leakdrop.store.models import DropRow
+from leakdrop.store.writing import STEP_BYTES, Incoming
 
 if TYPE_CHECKING:
+    from leakdrop.store.moving import Bring
     from leakdrop.store.replies import Replies
     from leakdrop.store.uploads import Uploads
 
@@ -73,43 +72,6 @@ def this_week() -> str:
     return iso_week(datetime.datetime.now(datetime.UTC).date())
 
 
-class Incoming:
-    """An envelope that is being written. It becomes a drop by `Drops.keep`, or leaves no trace.
-
-    `announced` is how many bytes may come; a write beyond it raises NoRoomError.
-    """
-
-    def __init__(self, path: Path, announced: int) -> None:
-        self.name = path.name.removesuffix(PART)
-        self.path = path
-        self.announced = announced
-        self.written = 0
-        self._file = create_private(path)
-
-    def write(self, data: bytes | memoryview) -> int:
-        """Write all bytes. Raises NoRoomError when the disk is full."""
-        if self.written + len(data) > self.announced:
-            raise NoRoomError("The envelope is larger than was announced.")
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            if is_full(error):
-                raise NoRoomError from None
-            raise
-        self.written += len(data)
-        return len(data)
-
-    def sync(self) -> None:
-        """Make the bytes durable, and the file's times say nothing."""
-        os.utime(self._file.fileno(), ns=(0, 0))
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-
 class Drops:
     """The drops in a data folder, which `Layout.make` has made.
 
@@ -141,21 +103,26 @@ class Drops:
     ) -> None:
         self.close()
 
-    def has_room(self, length: int) -> bool:
-        """Whether `length` bytes fit above the reserve, beside all that the open forms may still write."""
-        outstanding = sum(other.announced - other.written for other in tuple(self._open))
-        return free_bytes(self.layout.root) - outstanding - length >= self._reserve
+    def has_room(self, length: int, besides: Incoming | None = None) -> bool:
+        """Whether `length` bytes fit above the reserve, beside what is kept for the (other) open forms."""
+        claimed = sum(form.claim for form in tuple(self._open) if form is not besides)
+        return free_bytes(self.layout.root) - claimed - length >= self._reserve
+
+    def may_grow(self, incoming: Incoming) -> bool:
+        """Whether an open form may go on writing."""
+        return self.has_room(STEP_BYTES, besides=incoming)
 
     @contextmanager
     def receive(self, announced: int) -> Iterator[Incoming]:
         """A file for an envelope of at most `announced` bytes, removed again unless it is kept.
 
-        Raises NoRoomError if that many bytes do not fit above the reserve.
+        Raises NoRoomError if that many bytes do not fit above the reserve. If others took the room meanwhile,
+        a write does: then whoever is further along can finish.
         """
         with self._lock:
             if not self.has_room(announced):
                 raise NoRoomError
-            incoming = Incoming(self.layout.part(secrets.token_hex(NAME_BYTES)), announced)
+            incoming = Incoming(self.layout.part(secrets.token_hex(NAME_BYTES)), announced, self.may_grow)
             self._open.add(incoming)
         try:
             yield incoming
@@ -215,6 +182,13 @@ class Drops:
 
         return Replies(self, weeks)
 
+    def moving(self) -> "AbstractContextManager[Bring]":
+        """Take in drops of another machine."""
+        # Here, since that module knows this one.
+        from leakdrop.store.moving import moving
+
+        return moving(self)
+
     def remove(self, gone: Collection[Drop]) -> None:
         """Remove drops for good: first their files, so that a crash in between is made whole by `recover`.
 
@@ -223,9 +197,13 @@ class Drops:
         for drop in gone:
             self.path(drop).unlink(missing_ok=True)
         sync_folder(self.layout.drops)
+        self.forget_gone()
+        self.forget_order()
+
+    def forget_gone(self) -> None:
+        """Remove rows whose file is gone, or never came. Only for whoever holds the upkeep."""
         rows = self._weeks().keys()  # before the files: a server lists a drop when its file is there
         self._unlist(rows - find_files(self.layout).keys())
-        self.forget_order()
 
     def recover(self) -> Recovery:
         """Make the folder whole after a crash: only the one server that holds it may call this.
@@ -269,9 +247,13 @@ class Drops:
                 session.execute(delete(DropRow).where(DropRow.name == name))
 
     def _list(self, drops: list[Drop]) -> None:
+        self.add_rows(drops)
+        self.forget_order()
+
+    def add_rows(self, drops: list[Drop]) -> None:
+        """Write rows, where they lie as they came until `forget_order`. Raises DatabaseError."""
         with Session(self.engine) as session, session.begin():
             session.add_all(DropRow(name=drop.name, size=drop.size, week=drop.week) for drop in drops)
-        self.forget_order()
 
     def forget_order(self) -> None:
         """Lay the rows anew, in the order of their names: a page keeps them as they came.

@@ -14,7 +14,7 @@ from leakdrop.errors import StoreError
 from leakdrop.store.database import newest_revision
 from leakdrop.store.drops import Drop, find_files, is_envelope
 from leakdrop.store.layout import ENVELOPE, PART, Layout
-from leakdrop.store.settle import day_of_change, needs_settling
+from leakdrop.store.settle import day_of_change, find_marks, needs_settling
 
 # A timer that runs daily may be late by a day, not by more.
 LATE = datetime.timedelta(days=2)
@@ -40,16 +40,31 @@ class Health:
     leftovers: tuple[str, ...]  # parts that nobody was told of, copies of a broken settling
 
 
+class NoDatabaseError(StoreError):
+    """There is no database."""
+
+
+class DamagedDatabaseError(StoreError):
+    """The database is damaged."""
+
+
 def examine(root: Path, today: datetime.date) -> Health:
-    """Look at a data folder. Raises StoreError and OSError if it cannot be read."""
+    """Look at a data folder.
+
+    Raises NoDatabaseError, DamagedDatabaseError, and StoreError or OSError if it cannot be read now.
+    """
     layout = Layout(root)
-    if not layout.database.exists():
-        raise StoreError(f"There is no database {layout.database}.")
+    try:
+        layout.database.stat()
+    except FileNotFoundError:
+        raise NoDatabaseError(f"There is no database {layout.database}.") from None
     try:
         with closing(sqlite3.connect(f"file:{layout.database}?mode=ro", uri=True)) as connection:
             return _examine(layout, connection, today)
-    except sqlite3.Error as error:
+    except sqlite3.OperationalError as error:  # in use, not ours to read, of no schema that is known
         raise StoreError(f"The database {layout.database} cannot be read: {error}.") from None
+    except sqlite3.DatabaseError as error:
+        raise DamagedDatabaseError(f"The database {layout.database} is damaged: {error}.") from None
 
 
 def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.date) -> Health:
@@ -67,6 +82,7 @@ def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.dat
     parts = {path.name.removesuffix(PART): path for path in layout.uploads.iterdir()}
     whole = {name for name, entry in files.items() if name in rows or is_envelope(entry)}
     listed = rows.keys() & files.keys()
+    late_marks = {week for week, path in find_marks(layout).items() if day_of_change(path) + LATE <= today}
     return Health(
         revision=revision,
         newest_revision=newest_revision(),
@@ -79,13 +95,17 @@ def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.dat
                 path.name for path in layout.drops.iterdir() if path.name.removesuffix(ENVELOPE) not in whole
             )
         ),
-        unsettled=tuple(name for name in sorted(listed) if _is_late(rows[name], files[name], today)),
+        unsettled=tuple(
+            name
+            for name in sorted(listed)
+            if rows[name].week in late_marks or _is_late(rows[name], files[name], today)
+        ),
         timed=tuple(name for name in sorted(whole) if files[name].stat().st_mtime_ns),
         acknowledged={name: week for name, week in acknowledged if week},
         uploads=len(uploads.keys() & parts.keys()),
         upload_bytes=sum(parts[name].stat().st_size for name in uploads.keys() & parts.keys()),
         expired=sum(expires < today.isoformat() for name, expires in uploads.items() if name in parts),
-        leftovers=tuple(sorted([*(parts.keys() - uploads.keys()), *_names(layout.settling)])),
+        leftovers=tuple(sorted([*(parts.keys() - uploads.keys()), *_find_copies(layout)])),
     )
 
 
@@ -95,8 +115,8 @@ def _is_late(drop: Drop, file: os.DirEntry[str], today: datetime.date) -> bool:
     return needs_settling(drop, changed) and changed + LATE <= today
 
 
-def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+def _find_copies(layout: Layout) -> list[str]:
+    return [path.name for path in layout.settling.glob(f"*{PART}")]
 
 
 def _scalar(connection: sqlite3.Connection, query: str) -> str | None:

@@ -6,14 +6,14 @@ data/uploads/<32 hex>.part        an envelope that comes in piece by piece
 data/replies/<64 hex>.<64 hex>.envelope    a reply: its mailbox, its SHA-256
 data/leakdrop.sqlite              the rows
 data/settling/<32 hex>.part       a drop that is being copied to a new file
+data/settling/2026-W47            a mark: the drops of this week settle once more
 data/lock                         held by the one server that may write here
-data/upkeep.lock                  held by the one process that settles or removes drops
+data/upkeep.lock                  held by the one process that settles, removes or imports drops
 """
 
 import errno
 import fcntl
 import os
-import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,6 +65,12 @@ class Layout:
     def upload(self, upload_id: str) -> Path:
         return self.uploads / f"{upload_id}{PART}"
 
+    def copy(self, name: str) -> Path:
+        return self.settling / f"{name}{PART}"
+
+    def mark(self, week: str) -> Path:
+        return self.settling / week
+
     def reply(self, mailbox: str, sha256: str) -> Path:
         return self.replies / f"{mailbox}.{sha256}{ENVELOPE}"
 
@@ -103,11 +109,14 @@ def lock(layout: Layout) -> BinaryIO:
 
 
 def lock_upkeep(layout: Layout) -> BinaryIO:
-    """As `lock`, for whoever replaces or removes drops; a server may be running.
+    """As `lock`, for whoever replaces, removes or imports drops; a server may be running.
 
     Raises StoreError if another process holds it.
     """
-    sentence = f"Another leakdrop is settling or removing drops in {layout.root}: try again when it is done."
+    sentence = (
+        f"Another leakdrop is settling or removing drops in {layout.root}, or importing some: "
+        "try again when it is done."
+    )
     return _hold(layout.root / "upkeep.lock", sentence)
 
 
@@ -122,35 +131,6 @@ def lock_import(layout: Layout) -> Iterator[None]:
         raise StoreError(f"Another import into {layout.root} is under way: wait until it is done.") from None
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def as_owner(root: Path) -> Iterator[None]:
-    """Be the data folder's owner, if this is root and the folder is another user's.
-
-    What root made there the service could not read. Nothing changes for anybody else, or without a folder.
-    """
-    owner = root.stat() if os.geteuid() == 0 and root.is_dir() else None
-    if owner is None or owner.st_uid == 0:
-        yield
-        return
-    groups, group = os.getgroups(), os.getegid()
-    os.setgroups(_groups_of(owner.st_uid, owner.st_gid))
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
-
-
-def _groups_of(user: int, group: int) -> list[int]:
-    try:
-        return os.getgrouplist(pwd.getpwuid(user).pw_name, group)
-    except KeyError:  # a number without a name, as in a container
-        return [group]
 
 
 def _hold(path: Path, sentence: str) -> BinaryIO:

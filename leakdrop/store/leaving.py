@@ -3,18 +3,22 @@
 A drop leaves some weeks after the week in which the reviewers' acknowledgement was taken, and without one
 some weeks after the week in which it came. Each leaves up to some days later than that, never earlier: so
 that what is gone does not tell the day on which something else happened. How many days follows from its
-random name, so that the plan is the same whenever it is shown.
+random name, so that the plan is the same whenever it is shown. When the disk is full, the operator can let
+everything go at once that was acknowledged.
 """
 
 import datetime
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from leakdrop.acknowledgement import Acknowledged
+from leakdrop.errors import StoreError
+from leakdrop.store.database import first_line
 from leakdrop.store.drops import Drop, Drops, iso_week
 from leakdrop.store.layout import ENVELOPE, lock_upkeep
 from leakdrop.store.models import DropRow
@@ -51,11 +55,25 @@ class Taken:
     absent: int
 
 
-def acknowledge(drops: DropPlace, envelopes: Iterable[Acknowledged], today: datetime.date) -> Taken:
-    """Note the week in which drops were acknowledged. A drop whose bytes have another sum is not."""
+@dataclass(frozen=True)
+class Comparison:
+    """An acknowledgement beside the drops: those that the reviewers hold as they are here, and the rest."""
+
+    same: tuple[Drop, ...]
+    before: int
+    differing: int
+    absent: int
+
+    @property
+    def taken(self) -> Taken:
+        return Taken(len(self.same), self.before, self.differing, self.absent)
+
+
+def compare(drops: DropPlace, envelopes: Iterable[Acknowledged]) -> Comparison:
+    """Which drops an acknowledgement names for the first time, and with the sum of their own bytes."""
     present = {f"{drop.name}{ENVELOPE}": drop for drop in drops.all()}
     weeks = _weeks_of_acknowledgement(drops)
-    taken, before, differing, absent = [], 0, 0, 0
+    same, before, differing, absent = [], 0, 0, 0
     for entry in envelopes:
         drop = present.get(entry.name)
         if drop is None:
@@ -65,9 +83,18 @@ def acknowledge(drops: DropPlace, envelopes: Iterable[Acknowledged], today: date
         elif _sum(drops, drop) != entry.sha256:
             differing += 1
         else:
-            taken.append(drop)
-    _note(drops, taken, iso_week(today))
-    return Taken(len(taken), before, differing, absent)
+            same.append(drop)
+    return Comparison(tuple(same), before, differing, absent)
+
+
+def acknowledge(drops: DropPlace, envelopes: Iterable[Acknowledged], today: datetime.date) -> Taken:
+    """Note the week in which drops were acknowledged. A drop whose bytes have another sum is not.
+
+    Raises StoreError if nothing can be noted, as on a disk without a free byte.
+    """
+    found = compare(drops, envelopes)
+    note(drops, found.same, today)
+    return found.taken
 
 
 def _sum(drops: DropPlace, drop: Drop) -> str:
@@ -75,13 +102,22 @@ def _sum(drops: DropPlace, drop: Drop) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _note(drops: DropPlace, taken: list[Drop], week: str) -> None:
+def note(drops: DropPlace, taken: Sequence[Drop], today: datetime.date) -> None:
+    """Note this week as that of these drops' acknowledgement. Raises StoreError."""
     if not taken:
         return
-    with Session(drops.engine) as session, session.begin():
-        for drop in taken:
-            # The file is the truth, and may have no row yet.
-            session.merge(DropRow(name=drop.name, size=drop.size, week=drop.week, acknowledged=week))
+    try:
+        with Session(drops.engine) as session, session.begin():
+            for drop in taken:
+                # The file is the truth, and may have no row yet.
+                session.merge(
+                    DropRow(name=drop.name, size=drop.size, week=drop.week, acknowledged=iso_week(today))
+                )
+    except DatabaseError as error:
+        raise StoreError(
+            f"The acknowledgement cannot be noted: {first_line(error)}. If the disk is full, "
+            "“leakdrop purge --acknowledged FILE --now --yes” makes room with it."
+        ) from None
     drops.forget_order()
 
 
@@ -100,6 +136,19 @@ def plan_leaving(drops: DropPlace, retention: Retention, today: datetime.date) -
     ]
     due = [one for one in leaving if one.due <= today]
     return sorted(due, key=lambda one: (one.drop.week, one.drop.name))
+
+
+def plan_at_once(
+    drops: DropPlace, taken: Iterable[Drop], retention: Retention, today: datetime.date
+) -> list[Leaving]:
+    """All that is acknowledged, however short a time ago, and these drops; due or not, older weeks first."""
+    weeks = _weeks_of_acknowledgement(drops) | {drop.name: iso_week(today) for drop in taken}
+    leaving = [
+        Leaving(drop, week, compute_due(drop, week, retention))
+        for drop in drops.all()
+        if (week := weeks.get(drop.name))
+    ]
+    return sorted(leaving, key=lambda one: (one.drop.week, one.drop.name))
 
 
 def compute_due(drop: Drop, acknowledged: str | None, retention: Retention) -> datetime.date:
@@ -126,6 +175,6 @@ def remove(drops: DropPlace, leaving: Iterable[Leaving]) -> int:
         return len(gone)
     with lock_upkeep(drops.layout):
         # A copy that a broken settling left would outlive its drop.
-        remove_leftovers(drops.layout)
+        remove_leftovers(drops)
         drops.remove(gone)
     return len(gone)

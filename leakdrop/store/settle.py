@@ -1,17 +1,20 @@
 """Settling: drops are copied to new files, so that the file system forgets when and in which order they came.
 
     data/settling/<32 hex>.part     a copy that is being made
-    data/upkeep.lock                held by the one process that settles or removes drops
+    data/settling/2026-W47          a mark: the drops of this week settle once more
+    data/upkeep.lock                held by the one process that settles, removes or imports drops
 
 A file's change time and birth time are exact and cannot be set, and inode numbers follow the order in which
 files were made. Once a day the drops of the current week get new files, in random order; after the week, once
 more: from then on they tell the day of that last settling, the same for the whole week. Why: docs/adr/0019.
+A drop of that week which is imported later would stand apart from the others, so the week settles once more.
 
 A server may be running: it only adds drops. A kill at any moment leaves each drop whole, under its name.
 """
 
 import datetime
 import os
+import re
 import secrets
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -21,11 +24,20 @@ from typing import BinaryIO
 
 from leakdrop.errors import StoreError
 from leakdrop.store.drops import NAME_BYTES, Drop, Drops
-from leakdrop.store.layout import Layout, create_private, forget_times, is_full, lock_upkeep, sync_folder
+from leakdrop.store.layout import (
+    PART,
+    Layout,
+    create_private,
+    forget_times,
+    is_full,
+    lock_upkeep,
+    sync_folder,
+)
 
 READ = 1024 * 1024
 # Old files are kept open meanwhile, and a process may have some 1,024 of them.
 BATCH = 256
+_WEEK = re.compile("[0-9]{4}-W[0-9]{2}")
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,14 @@ def settle(drops: Drops) -> Settled:
     """Settle what needs it. Raises StoreError if another process settles or removes drops."""
     layout = drops.layout
     with lock_upkeep(layout):
-        remove_leftovers(layout)
-        due = [drop for drop in drops.all() if _is_due(layout, drop)]
+        remove_leftovers(drops)
+        marks = find_marks(layout)
+        due = [drop for drop in drops.all() if drop.week in marks or _is_due(layout, drop)]
         SystemRandom().shuffle(due)
         waiting = sum(_renew_all(layout, due[start : start + BATCH]) for start in range(0, len(due), BATCH))
+        if not waiting:
+            for mark in marks.values():
+                mark.unlink()
         # The folders and the database changed when the last drop came. Now they changed when it settled.
         for path in (layout.drops, layout.incoming, layout.uploads, layout.replies, layout.settling):
             forget_times(path)
@@ -66,14 +82,29 @@ def settle(drops: Drops) -> Settled:
     return Settled(len(due) - waiting, waiting)
 
 
-def remove_leftovers(layout: Layout) -> None:
-    """Remove the copies that a kill left behind. Only for whoever holds the upkeep."""
+def remove_leftovers(drops: Drops) -> None:
+    """Remove the copies and the rows that a kill left behind. Only for whoever holds the upkeep."""
+    layout = drops.layout
     try:
         layout.settling.mkdir(mode=0o700, exist_ok=True)
-        for path in layout.settling.iterdir():
+        for path in layout.settling.glob(f"*{PART}"):
             path.unlink()
     except OSError as error:
         raise StoreError(f"The data folder {layout.root}: {error.strerror}.") from None
+    drops.forget_gone()
+
+
+def mark_week(layout: Layout, week: str) -> None:
+    """Have the drops of a week settle once more, whether or not it is over."""
+    layout.mark(week).touch(mode=0o600)
+    forget_times(layout.mark(week))
+    sync_folder(layout.settling)
+
+
+def find_marks(layout: Layout) -> dict[str, Path]:
+    """The weeks that are to settle once more, and their marks."""
+    paths = layout.settling.iterdir() if layout.settling.is_dir() else ()
+    return {path.name: path for path in paths if _WEEK.fullmatch(path.name)}
 
 
 def _is_due(layout: Layout, drop: Drop) -> bool:
@@ -88,7 +119,7 @@ def _renew_all(layout: Layout, drops: list[Drop]) -> int:
     All new files are made before anything is written, and the old ones are kept open: otherwise a drop would
     get the inode and the blocks that the one before it had left, and the old order could be read off.
     """
-    copies = [layout.settling / f"{secrets.token_hex(NAME_BYTES)}.part" for _ in drops]
+    copies = [layout.copy(secrets.token_hex(NAME_BYTES)) for _ in drops]
     waiting = 0
     with ExitStack() as old_files, ExitStack() as new_files:
         prepared = []

@@ -17,10 +17,9 @@ import datetime
 import os
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import delete, select, update
@@ -28,17 +27,22 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from leakdrop.errors import LeakdropError, NoRoomError
+from leakdrop.store.claims import Claims, Hold
 from leakdrop.store.drops import NAME_BYTES, Drops
-from leakdrop.store.layout import PART, create_private, forget_times, is_full, sync_folder
+from leakdrop.store.layout import PART, create_private, forget_times, sync_folder
 from leakdrop.store.models import UploadRow
+from leakdrop.store.unfinished import (
+    BARELY_BYTES,
+    IDLE_SECONDS,
+    MOST_UNFINISHED,
+    SCARCE_SECONDS,
+    Unfinished,
+)
+from leakdrop.store.writing import Writing
 
 # Kept as days, since a time of day would tell when somebody was here: so up to a day longer.
 UNFINISHED = datetime.timedelta(days=3)  # from midnight: 48 to 72 hours
 FINISHED = datetime.timedelta(days=2)  # 24 to 48 hours
-# How many may be unfinished. At it, one that has barely begun and is left alone makes room for a new one.
-MOST_UNFINISHED = 4096
-BARELY_BYTES = 1024 * 1024
-IDLE_SECONDS = 3600.0  # after which an upload without a byte is forgotten, too
 # What a file system takes for a file is a multiple of this: the last bytes of a block cost nothing.
 BLOCK = 4096
 
@@ -55,10 +59,6 @@ class FinishedError(LeakdropError):
     """This upload has arrived already, and what arrived is kept."""
 
 
-class TakenOverError(LeakdropError):
-    """A newer request has taken this upload over."""
-
-
 @dataclass(frozen=True)
 class Upload:
     """An upload: id (32 hex digits), its envelope's length, how many bytes are durable, its last day."""
@@ -71,82 +71,6 @@ class Upload:
     @property
     def is_finished(self) -> bool:
         return self.offset == self.length
-
-
-@dataclass(eq=False)
-class Holder:
-    """A request that has an upload in its hands."""
-
-    hang_up: Callable[[], object]
-    is_lost: bool = False
-
-
-@dataclass(eq=False)
-class Claim:
-    """Who has an upload in its hands. The lock is held while bytes are written, and never while they come.
-
-    It lives as long as any request has to do with the upload: two claims to one would be two locks.
-    """
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    holder: Holder | None = None
-    users: int = 0
-
-
-class Writing:
-    """An upload that a request appends to."""
-
-    def __init__(
-        self, upload: Upload, path: Path, claim: Claim, holder: Holder, received: dict[str, int]
-    ) -> None:
-        self.upload = upload
-        self._received = received
-        self._path = path
-        self._claim = claim
-        self._holder = holder
-        self._file = path.open("ab", buffering=0)
-        self.offset = upload.offset
-
-    def read_head(self, size: int) -> bytes:
-        """The first of the bytes before this request's own, `size` at most."""
-        with self._path.open("rb") as file:
-            # A newer request may have written behind them already.
-            return file.read(min(size, self.upload.offset))
-
-    def write(self, piece: bytes) -> None:
-        """Append bytes. Raises TakenOverError, and NoRoomError when the disk is full."""
-        with self.hold():
-            rest = memoryview(piece)
-            try:
-                while rest:
-                    size = self._file.write(rest)
-                    self.offset += size
-                    self._received[self.upload.id] = self.offset
-                    rest = rest[size:]
-            except OSError as error:
-                if is_full(error):
-                    raise NoRoomError from None
-                raise
-
-    @property
-    def is_whole(self) -> bool:
-        return self.offset == self.upload.length
-
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Nobody takes the upload over meanwhile. Raises TakenOverError if somebody has."""
-        with self._claim.lock:
-            if self._holder.is_lost:
-                raise TakenOverError
-            yield
-
-    def sync(self) -> None:
-        """Make the bytes durable, and the part's times say nothing."""
-        os.utime(self._file.fileno(), ns=(0, 0))
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class Uploads:
@@ -165,16 +89,14 @@ class Uploads:
         self._largest_unfinished = largest_unfinished
         self._most = most
         self._idle_seconds = idle_seconds
-        self._claims: dict[str, Claim] = {}
-        self._lock = threading.Lock()
+        self._claims = Claims()
         self._expired_on: datetime.date | None = None
-        self._durable: dict[str, int] = {}  # of each part that was measured, how many bytes
-        # Of each part, how many bytes, and since when it was left alone (time.monotonic): never on a disk.
-        self._received = {
-            path.name.removesuffix(PART): path.stat().st_size
-            for path in self._layout.uploads.glob(f"*{PART}")
-        }
-        self._left_alone = dict.fromkeys(self._received, time.monotonic())
+        self._unfinished = Unfinished(
+            {
+                path.name.removesuffix(PART): path.stat().st_size
+                for path in self._layout.uploads.glob(f"*{PART}")
+            }
+        )
 
     def create(self, length: int, today: datetime.date) -> Upload:
         """A new upload for an envelope of `length` bytes.
@@ -183,8 +105,8 @@ class Uploads:
         """
         self._expire_once(today)
         self._forget_idle()
-        received = sum(self._offsets())
-        if not self._drops.has_room(length) or received + length > self._largest_unfinished:
+        too_much = self._unfinished.total() + length > self._largest_unfinished
+        if too_much or not self._drops.has_room(length):
             raise NoRoomError
         upload = Upload(secrets.token_hex(NAME_BYTES), length, 0, today + UNFINISHED)
         create_private(self._layout.upload(upload.id)).close()
@@ -192,8 +114,7 @@ class Uploads:
         sync_folder(self._layout.uploads)
         with Session(self._engine) as session, session.begin():
             session.add(UploadRow(id=upload.id, length=length, expires=upload.expires.isoformat()))
-        self._received[upload.id] = 0
-        self._left_alone[upload.id] = time.monotonic()
+        self._unfinished.begin(upload.id)
         self._drops.forget_write()
         return upload
 
@@ -202,7 +123,7 @@ class Uploads:
 
         Raises UnknownUploadError.
         """
-        with self._take(upload_id, Holder(lambda: None)) as claim, claim.lock:
+        with self._take(upload_id) as hold, hold.lock:
             return self._measure(self._row(upload_id))
 
     @contextmanager
@@ -222,42 +143,40 @@ class Uploads:
         `hang_up` ends the request when a newer one comes. Raises UnknownUploadError, OffsetError,
         TakenOverError and NoRoomError; all that was written before that is kept, too.
         """
-        holder = Holder(hang_up)
-        with self._take(upload_id, holder) as claim:
-            with claim.lock:
+        with self._take(upload_id, hang_up) as hold:
+            with hold.lock:
                 row = self._row(upload_id)
                 upload = self._measure(row)
                 if offset != upload.offset or upload.is_finished:
                     raise OffsetError
                 if not self._may_grow(upload, length):
                     raise NoRoomError
-                writing = Writing(upload, self._layout.upload(upload_id), claim, holder, self._received)
+                writing = Writing(upload, self._layout.upload(upload_id), hold, self._unfinished)
             try:
                 yield writing
             finally:
-                self._sync(writing, claim, holder)
+                self._sync(writing)
                 expires = today + (FINISHED if writing.is_whole else UNFINISHED)
                 self._extend(row, expires, is_finished=writing.is_whole)
                 writing.upload = replace(upload, offset=writing.offset, expires=expires)
 
     def finish(self, writing: Writing) -> None:
         """Make an upload that is whole a drop. Raises TakenOverError and UnknownUploadError."""
-        with writing.hold():
+        with writing.hold.writing():
             writing.sync()
             # An older request that only now comes to measure it may have made it a drop already.
             self._measure(self._row(writing.upload.id))
 
     def end(self, upload_id: str) -> None:
         """Throw an upload away. Raises UnknownUploadError, and FinishedError for a drop, which stays."""
-        with self._take(upload_id, Holder(lambda: None)) as claim, claim.lock:
+        with self._take(upload_id) as hold, hold.lock:
             if self._measure(self._row(upload_id)).is_finished:
                 raise FinishedError
             self._forget([upload_id])
 
     def expire(self, today: datetime.date) -> int:
         """Forget what has expired and is in nobody's hands, and return how many uploads."""
-        with self._lock:
-            held = set(self._claims)
+        held = self._claims.held()
         with Session(self._engine) as session:
             query = select(UploadRow.id).where(UploadRow.expires <= today.isoformat())
             expired = [upload_id for upload_id in session.scalars(query) if upload_id not in held]
@@ -271,19 +190,13 @@ class Uploads:
 
         Raises NoRoomError if there is none such.
         """
-        with self._lock:
-            held = set(self._claims)
-        before = time.monotonic() - self._idle_seconds
-        idle = {
-            upload_id: received
-            for upload_id, received in list(self._received.items())
-            if upload_id not in held and self._left_alone.get(upload_id, before) <= before
-        }
-        empty = [upload_id for upload_id, received in idle.items() if not received]
-        self._forget(empty)
-        if len(self._received) < self._most:
+        held = self._claims.held()
+        idle = self._unfinished.idle(held, self._idle_seconds)
+        self._forget([upload_id for upload_id, received in idle.items() if not received])
+        if len(self._unfinished) < self._most:
             return
-        begun = [upload_id for upload_id, received in idle.items() if 0 < received < BARELY_BYTES]
+        idle = self._unfinished.idle(held, min(self._idle_seconds, SCARCE_SECONDS))
+        begun = [upload_id for upload_id, received in idle.items() if received < BARELY_BYTES]
         if not begun:
             raise NoRoomError
         self._forget([min(begun, key=idle.__getitem__)])
@@ -301,21 +214,21 @@ class Uploads:
                 forget_times(path)
                 self._measure(row)
             else:
-                self._received.pop(path.name.removesuffix(PART), None)
+                self._unfinished.forget(path.name.removesuffix(PART))
                 path.unlink(missing_ok=True)
         forget_times(self._layout.uploads)
 
-    def _sync(self, writing: Writing, claim: Claim, holder: Holder) -> None:
+    def _sync(self, writing: Writing) -> None:
         """Make what a request brought durable. Raises OSError; then none of it is counted."""
         try:
             writing.sync()
             if not writing.is_whole:  # else it is a drop
-                known = self._durable.get(writing.upload.id, 0)
-                self._durable[writing.upload.id] = max(known, writing.offset)
+                known = self._unfinished.durable.get(writing.upload.id, 0)
+                self._unfinished.durable[writing.upload.id] = max(known, writing.offset)
         except OSError:
             # Asked again, the kernel would say that all is well (fsync(2), "EIO").
-            with claim.lock:
-                if not holder.is_lost:  # else the newer request measures for itself
+            with writing.hold.lock:
+                if not writing.hold.is_lost:  # else the newer request measures for itself
                     self._lose(writing.upload.id)
             raise
         finally:
@@ -323,24 +236,18 @@ class Uploads:
 
     def _lose(self, upload_id: str) -> None:
         """After an fsync that failed, keep of a part what is known to be durable."""
-        self._received[upload_id] = self._durable.get(upload_id, 0)
-        os.truncate(self._layout.upload(upload_id), self._received[upload_id])
+        known = self._unfinished.durable.get(upload_id, 0)
+        self._unfinished.received[upload_id] = known
+        os.truncate(self._layout.upload(upload_id), known)
 
     def _may_grow(self, upload: Upload, length: int) -> bool:
         """Whether there is room for `length` more bytes.
 
         The upload that is furthest along may go on in any case, so that some upload can always finish.
         """
-        offsets = self._offsets()
-        has_quota = sum(offsets) + length <= self._largest_unfinished or upload.offset >= max(
-            offsets, default=0
-        )
+        fits = self._unfinished.total() + length <= self._largest_unfinished
         blocks = -(-(upload.offset + length) // BLOCK) - -(-upload.offset // BLOCK)
-        return has_quota and self._drops.has_room(blocks * BLOCK)
-
-    def _offsets(self) -> list[int]:
-        """How many bytes each unfinished upload has received."""
-        return list(self._received.values())
+        return (fits or self._unfinished.is_furthest(upload.offset)) and self._drops.has_room(blocks * BLOCK)
 
     def _row(self, upload_id: str) -> UploadRow:
         with Session(self._engine) as session:
@@ -363,41 +270,26 @@ class Uploads:
                     self._lose(row.id)
                     raise
                 offset = os.fstat(file.fileno()).st_size
-            self._durable[row.id] = self._received[row.id] = offset
+            self._unfinished.durable[row.id] = self._unfinished.received[row.id] = offset
             if offset == row.length:
                 self._drops.adopt(self._layout.upload(row.id), row.length)
-                del self._durable[row.id], self._received[row.id]
+                self._unfinished.forget(row.id)
                 forget_times(self._layout.uploads)
         except FileNotFoundError:
             # Finished, or expired while this request came in: then the row is gone, too.
             self._row(row.id)
-            self._received.pop(row.id, None)
+            self._unfinished.forget(row.id)
             offset = row.length
         return Upload(row.id, row.length, offset, datetime.date.fromisoformat(row.expires))
 
     @contextmanager
-    def _take(self, upload_id: str, holder: Holder) -> Iterator[Claim]:
-        """Hold an upload, and stop whoever held it before: from here on that one cannot write."""
-        with self._lock:
-            claim = self._claims.setdefault(upload_id, Claim())
-            claim.users += 1
-            if upload_id in self._left_alone:
-                self._left_alone[upload_id] = time.monotonic()
-            older, claim.holder = claim.holder, holder
-            # Not later: the next one would stop us, and leave the older one writing.
-            if older:
-                older.is_lost = True
-        if older:
-            older.hang_up()
+    def _take(self, upload_id: str, hang_up: Callable[[], object] = lambda: None) -> Iterator[Hold]:
+        """Hold an upload: whoever held it before cannot write from here on."""
         try:
-            yield claim
+            with self._claims.take(upload_id, hang_up) as hold:
+                yield hold
         finally:
-            with self._lock:
-                claim.users -= 1
-                if claim.holder is holder:
-                    claim.holder = None
-                if not claim.users:
-                    del self._claims[upload_id]
+            self._unfinished.note_progress(upload_id)
 
     def _extend(self, row: UploadRow, expires: datetime.date, *, is_finished: bool) -> None:
         """Put an upload's last day off; a write for each day, not for each request.
@@ -430,8 +322,7 @@ class Uploads:
                 session.execute(delete(UploadRow).where(UploadRow.id == upload_id))
         self._drops.forget_write()
         for upload_id in upload_ids:
-            for known in (self._durable, self._received, self._left_alone):
-                known.pop(upload_id, None)
+            self._unfinished.forget(upload_id)
         paths = [self._layout.upload(upload_id) for upload_id in upload_ids]
         # Removing a large file takes long, and nobody need wait for it: a crash leaves it to `recover`.
         threading.Thread(target=self._remove, args=(paths,)).start()

@@ -53,7 +53,7 @@ for (const { name, text, entropy, refusal, number } of texts) {
           return true;
         },
       );
-      assert.equal(judgeWords(text, false).entropy, null);
+      assert.equal(judgeWords(text, false).isReceipt, false);
     });
   }
 }
@@ -120,9 +120,9 @@ const GOOD = "legal winner thank year wave sausage worth useful legal winner tha
 test("letter by letter nothing is called wrong that can still become right", () => {
   for (let end = 0; end < GOOD.length; end += 1) {
     const judgement = judgeWords(GOOD.slice(0, end), true);
-    assert.deepEqual([judgement.isWrong, judgement.entropy], [false, null], GOOD.slice(0, end));
+    assert.deepEqual([judgement.isWrong, judgement.isReceipt], [false, false], GOOD.slice(0, end));
   }
-  assert.notEqual(judgeWords(GOOD, true).entropy, null);
+  assert.equal(judgeWords(GOOD, true).isReceipt, true);
 });
 
 test("a word that is not on the list is named at once, with its number and a guess", () => {
@@ -142,7 +142,7 @@ test("thirteen words and a wrong order are told at once", () => {
 
 test("the beginning of a longer word at the end is not called a wrong checksum yet", () => {
   const begun = GOOD.replace(/yellow$/, "act"); // of "action", "actor", "actress", "actual"
-  assert.deepEqual(judgeWords(begun, true), { entropy: null, sentence: "11 of 12 words.", isWrong: false });
+  assert.deepEqual(judgeWords(begun, true), { isReceipt: false, sentence: "11 of 12 words.", isWrong: false });
   assert.equal(judgeWords(begun, false).isWrong, true);
 });
 

@@ -19,6 +19,7 @@ from tests.site import BIN, Site, leakdrop, make_test_site, open_drops
 from tests.tus import make_envelope
 
 DROPS = 3
+MOVED_WEEK = "2026-W02"
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,45 @@ def import_wrong(site: Site, others: Path, is_done: bool) -> list[str]:
     return wrong
 
 
+def prepare_move(site: Site, others: Path) -> None:
+    """A bundle that another machine exported: drops of an older week, and so is one that is here."""
+    other = make_test_site(others / "machine", [public_key_file("alice")])
+    with open_drops(other.data) as drops:
+        for size in range(DROPS):
+            envelope = make_envelope(size * 700_000)
+            with drops.receive(len(envelope)) as incoming:
+                incoming.write(envelope)
+                drops.keep(incoming)
+    for each, most in ((other, DROPS), (site, 1)):
+        names = [path.name.partition(".")[0] for path in each.envelopes()[:most]]
+        with closing(sqlite3.connect(each.data / "leakdrop.sqlite")) as database, database:
+            rows = [(MOVED_WEEK, name) for name in names]
+            database.executemany("UPDATE drops SET week = ? WHERE name = ?", rows)
+    done = leakdrop("export", others / "bundle", "--config", other.config)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+
+
+def move_wrong(site: Site, others: Path, is_done: bool) -> list[str]:
+    """Each drop of the bundle is here whole and of its week, or not at all; and all are, when it is done."""
+    bundle = others / "bundle"
+    brought = {path.name: path.read_bytes() for path in bundle.glob("*.envelope")}
+    there = {path.name: path.read_bytes() for path in site.envelopes() if path.name in brought}
+    wrong = all_drops_open(site, DROPS + len(there))
+    wrong += [f"{name} is not what was brought" for name in there if there[name] != brought[name]]
+    with closing(sqlite3.connect(site.data / "leakdrop.sqlite")) as database:
+        weeks = {f"{name}.envelope": week for name, week in database.execute("SELECT name, week FROM drops")}
+    wrong += [f"{name} is of the week {weeks.get(name)}" for name in there if weeks.get(name) != MOVED_WEEK]
+    if is_done:
+        wrong += [f"{name} was not imported" for name in brought.keys() - there.keys()]
+        wrong += [
+            f"{name} has a row and no file" for name in weeks.keys() - {it.name for it in site.envelopes()}
+        ]
+        wrong += [f"{path.name} was left behind" for path in site.data.rglob("*.part")]
+        wrong += [] if (site.data / "settling" / MOVED_WEEK).exists() else ["its week is not marked"]
+    return wrong
+
+
 def purge_wrong(site: Site, _others: Path, is_done: bool) -> list[str]:
     """What is left is whole; and nothing is, when the purge is done."""
     left = len(site.envelopes())
@@ -189,6 +229,12 @@ VERBS = (
     Verb("export", nothing, lambda others: ("export", others / "bundle"), export_wrong),
     Verb("status, which migrates", prepare_migration, lambda _: ("status",), migration_wrong),
     Verb("import", prepare_replies, lambda others: ("import", others / "bundle"), import_wrong),
+    Verb(
+        "import --drops",
+        prepare_move,
+        lambda others: ("import", "--drops", others / "bundle"),
+        move_wrong,
+    ),
     Verb("settle", nothing, lambda _: ("settle",), lambda site, _others, _is_done: all_drops_open(site)),
     # In two years all are due.
     Verb("purge", nothing, lambda _: ("purge", "--yes"), purge_wrong, hours=2 * 365 * 24),

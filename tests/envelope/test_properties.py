@@ -2,12 +2,17 @@
 
 import io
 import tracemalloc
+from dataclasses import replace
 
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nacl.bindings import crypto_box_seal_open
 
-from leakdrop.envelope.header import CHUNK, envelope_length, header_length, read_header
+from leakdrop.envelope.filekey import compute_mac, derive_wrap_key
+from leakdrop.envelope.header import CHUNK, NONCE, Header, envelope_length, header_length, read_header
 from leakdrop.envelope.index import (
     MAX_NAME,
     FileEntry,
@@ -19,9 +24,10 @@ from leakdrop.envelope.index import (
     decode_index,
     encode_index,
 )
+from leakdrop.envelope.keys import KeyPair
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.envelope.padding import PIECE, padded
-from leakdrop.envelope.sealing import Sealer, SourceFile, seal
+from leakdrop.envelope.sealing import Sealer, SourceFile, seal, seal_file_key
 from leakdrop.errors import EnvelopeError, SubmissionError
 from tests.keys import label_key_pair
 
@@ -102,6 +108,59 @@ def test_any_recipient_opens_it_alone_and_nobody_else():
     with pytest.raises(EnvelopeError) as refusal:
         open_envelope(io.BytesIO(sealed), [label_key_pair("mallory")])
     assert refusal.value.kind == "not-for-this-key"
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        KeyPair(ALICE.x25519, BOB.mlkem, ALICE.public),
+        KeyPair(BOB.x25519, ALICE.mlkem, ALICE.public),
+    ],
+    ids=["only X25519", "only ML-KEM"],
+)
+def test_one_half_of_a_key_alone_opens_nothing(half):
+    sealed = make_envelope([b"until 2045"], recipients=(ALICE,))
+    with pytest.raises(EnvelopeError) as refusal:
+        open_envelope(io.BytesIO(sealed), [half])
+    assert refusal.value.kind == "stanza-damaged"
+
+
+@pytest.mark.parametrize("broken", ["X25519", "ML-KEM"])
+def test_who_breaks_one_of_the_two_still_has_to_guess_the_others_secret(broken):
+    """With the ciphertexts, and the one secret that was found out: any guess of the other is refused."""
+    sealed = make_envelope([b"until 2045"], recipients=(ALICE,))
+    header, _ = read_header(io.BytesIO(sealed), len(sealed))
+    (stanza,) = header.stanzas
+    share = crypto_box_seal_open(stanza.sealed, ALICE.public.x25519, ALICE.x25519)
+    shared = ALICE.mlkem.decapsulate(stanza.kem)
+
+    def unwrap(share: bytes, shared: bytes) -> bytes:
+        key = derive_wrap_key(share, shared, stanza.kem, stanza.sealed, ALICE.public)
+        return AESGCM(key).decrypt(bytes(NONCE), stanza.wrapped, stanza.key_id)
+
+    assert len(unwrap(share, shared)) == 32
+    for guess in (bytes(32), b"", noise(32)):
+        with pytest.raises(InvalidTag):
+            unwrap(*((share, guess) if broken == "X25519" else (guess, shared)))
+
+
+def test_one_envelope_cannot_give_two_reviewers_two_texts():
+    """A header whose stanzas hold two file keys has a mac that fits one of them."""
+    envelope = make_envelope([b"for Alice"], recipients=(ALICE,))
+    one, other = bytes(range(32)), bytes(range(1, 33))
+    stanzas = sorted(
+        (seal_file_key(one, ALICE.public), seal_file_key(other, BOB.public)), key=lambda each: each.key_id
+    )
+    header = Header(tuple(stanzas), bytes(32))
+    header = replace(header, mac=compute_mac(one, header))
+    chunks = envelope[header_length(1) :]
+    kinds = {}
+    for pair in (ALICE, BOB):
+        with pytest.raises(EnvelopeError) as refusal:
+            open_envelope(io.BytesIO(bytes(header) + chunks), [pair])
+        kinds[pair.public.fingerprint] = refusal.value.kind
+    # Alice gets as far as the chunks, which are not of her file key here; Bob not even that far.
+    assert kinds == {ALICE.public.fingerprint: "chunk-damaged", BOB.public.fingerprint: "header-damaged"}
 
 
 BASE = make_envelope([noise(5_000), noise(PIECE)], "the message", recipients=(ALICE, BOB))

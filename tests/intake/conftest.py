@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.circuits import Circuit
 from tests.intake.wire import Relay
 from tests.site import Site
 from tests.torbrowser import TorBrowser
@@ -30,3 +31,15 @@ def each_browser(request):
 def relay(site: Site) -> Iterator[Relay]:
     with Relay(site.port) as relay:
         yield relay
+
+
+@pytest.fixture
+def behind_tor(start_site, tmp_path):
+    """Starts a site on a unix socket; gives what makes circuits to it."""
+
+    def start(**config):
+        path = tmp_path / "http.sock"
+        site = start_site(bind=f"unix:{path}", **config)
+        return site, lambda number, **options: Circuit(path, number, **options)
+
+    return start

@@ -131,6 +131,11 @@ def test_an_envelope_beside_another_file_is_sealed_like_any_file(site, alice):
     assert [envelope.read_file(number) for number in (0, 1)] == [sealed, b"2"]
 
 
+def test_a_file_that_ends_before_it_says_that_it_is_an_envelope_is_sealed_like_any_file(site, alice):
+    site.send(("files", "a letter", b"LEAKDRO"))
+    assert site.open_only(alice).read_file(0) == b"LEAKDRO"
+
+
 def changed(envelope: bytes, offset: int, value: int) -> bytes:
     return envelope[:offset] + bytes([value]) + envelope[offset + 1 :]
 
@@ -194,6 +199,7 @@ def test_expired_keys_are_not_sealed_to_but_envelopes_for_them_are_taken(tmp_pat
         ([("message", "x" * 1_048_577)], Refusal.MESSAGE_TOO_LONG),
         ([("message", "x" * 3_000_000)], Refusal.MESSAGE_TOO_LONG),
         ([("files", f"{n}", b"") for n in range(10_001)], Refusal.TOO_MANY_FILES),
+        ([("files", f"{n:0200}", b"") for n in range(2_700)], Refusal.TOO_MANY_FILES),
         ([("files", "n" * 100_000, b"x")], Refusal.BAD_FORM),
     ],
     ids=[
@@ -204,6 +210,7 @@ def test_expired_keys_are_not_sealed_to_but_envelopes_for_them_are_taken(tmp_pat
         "message-one-byte-too-long",
         "message-far-too-long",
         "too-many-files",
+        "names-too-long-together",
         "name-of-100-kB",
     ],
 )
@@ -309,7 +316,7 @@ def test_a_silent_visitor_does_not_hold_a_place(start_site):
 
 
 def test_pages_are_served_while_all_places_are_taken(start_site):
-    site = start_site(threads=4, submissions_at_once=2)
+    site = start_site(threads=6, submissions_at_once=4)  # two of them for forms
     held = [announce(site, 10_000_000, BEGINNING) for _ in range(2)]
     wait_until(lambda: receiving(site) == 2)
     assert_refused(site.send(("message", "one too many")), Refusal.BUSY)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.intake.bodies import READ, check_head
 from leakdrop.intake.forms import Part, read_boundary, read_parts
-from leakdrop.intake.noscript import Desk, take_form
+from leakdrop.intake.noscript import take_form
 from leakdrop.intake.refusals import Refusal, Refused
+from leakdrop.intake.sealed import Desk
 from leakdrop.store.drops import Drops
 from tests.intake.test_form import SEALED, changed
 from tests.keys import label_key_pair

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 import time
 from pathlib import Path
 
@@ -11,30 +10,12 @@ import pytest
 from leakdrop.config import parse_config
 from leakdrop.envelope.header import envelope_length
 from leakdrop.errors import ConfigError
-from leakdrop.intake.limits import Slots, check_limits
+from leakdrop.intake.limits import check_limits
 from leakdrop.intake.privacy import name_circuit
-from leakdrop.intake.refusals import Refusal, Refused
-from tests.circuits import Circuit, ask, proxy_line
-from tests.site import assert_one_line, encode_form, leakdrop, wait_until
+from tests.circuits import ask, proxy_line, submit
+from tests.site import assert_one_line, leakdrop, wait_until
 
 LEAST = {"organisation": "O", "keys_dir": "keys", "data_dir": "data"}
-
-
-@pytest.fixture
-def behind_tor(start_site, tmp_path):
-    """Starts a site on a unix socket; gives what makes circuits to it."""
-
-    def start(**config):
-        path = tmp_path / "http.sock"
-        site = start_site(bind=f"unix:{path}", **config)
-        return site, lambda number, **options: Circuit(path, number, **options)
-
-    return start
-
-
-def submit(circuit, message="hello"):
-    body, content_type = encode_form([("message", message)])
-    return circuit.request("POST", "/submit", body, {"Content-Type": content_type})
 
 
 def test_a_flood_from_one_circuit_is_limited_and_another_gets_through(behind_tor):
@@ -151,95 +132,6 @@ def test_a_limit_can_be_switched_off(behind_tor):
         requests_per_circuit="", requests_in_all="", submissions_per_circuit="", submissions_in_all=""
     )
     assert {submit(circuit(1))[0] for _ in range(5)} == {200}
-
-
-def test_one_circuit_cannot_take_all_places(behind_tor):
-    site, circuit = behind_tor(at_once_per_circuit=2, threads=8, submissions_at_once=4)
-    body, content_type = encode_form([("files", "a", bytes(1_000_000))])
-    hanging = [circuit(1).connect() for _ in range(2)]
-    for connection in hanging:
-        connection.putrequest("POST", "/submit")
-        connection.putheader("Content-Type", content_type)
-        connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders()
-        connection.send(body[:1000])
-    wait_until(lambda: len(list((site.data / "incoming").iterdir())) == 2)
-    assert submit(circuit(1))[0] == 429
-    assert submit(circuit(2))[0] == 200
-    for connection in hanging:
-        connection.close()
-    wait_until(lambda: submit(circuit(1))[0] == 200)
-
-
-def test_places_are_given_back_and_nothing_of_a_circuit_stays():
-    slots = Slots(2, 1)
-    with slots.take("a"):
-        with pytest.raises(Refused, match=Refusal.TOO_OFTEN.text[:20]), slots.take("a"):
-            pass
-        with slots.take("b"), pytest.raises(Refused, match=Refusal.BUSY.text[:20]), slots.take("c"):
-            pass
-    assert (slots._free, slots._taken) == (2, {})
-
-
-def test_who_only_trickles_makes_room_when_all_places_are_taken(behind_tor):
-    site, circuit = behind_tor(threads=8, submissions_at_once=4, slow_seconds=1)
-    body, content_type = encode_form([("files", "a", bytes(1_000_000))])
-    hanging = [circuit(number).connect() for number in (1, 1, 2, 2)]
-    for connection in hanging:
-        connection.putrequest("POST", "/submit")
-        connection.putheader("Content-Type", content_type)
-        connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders()
-        connection.send(body[:1000])
-    wait_until(lambda: len(list((site.data / "incoming").iterdir())) == 4)
-    wait_until(lambda: submit(circuit(3))[0] == 200)
-    assert len(list((site.data / "incoming").iterdir())) == 3
-    for connection in hanging:
-        connection.close()
-
-
-class Holding:
-    """A request in a thread of its own, which leaves its place when it is hung up on."""
-
-    def __init__(self, slots: Slots, circuit: str, received: int) -> None:
-        self.is_ended, self._is_held = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._hold, args=(slots, circuit, received))
-        self._thread.start()
-        self._is_held.wait()
-
-    def _hold(self, slots: Slots, circuit: str, received: int) -> None:
-        with slots.take(circuit, self.is_ended.set) as place:
-            place.count(received)
-            self._is_held.set()
-            self.is_ended.wait()
-
-    def end(self) -> None:
-        self.is_ended.set()
-        self._thread.join()
-
-
-def test_the_slowest_of_the_circuit_that_holds_most_is_ended_and_no_fast_one():
-    slots = Slots(4, 4, slow_seconds=1)
-    fast, other = Holding(slots, "a", 2**40), Holding(slots, "b", 0)
-    slow, slower = Holding(slots, "a", 10), Holding(slots, "a", 0)
-    time.sleep(1.1)  # so that it is known how fast they are
-    with slots.take("c"):
-        assert [one.is_ended.is_set() for one in (fast, other, slow, slower)] == [False, False, False, True]
-        with slots.take("c"), slots.take("c"):
-            assert [one.is_ended.is_set() for one in (fast, other, slow)] == [False, True, True]
-            with pytest.raises(Refused, match=Refusal.BUSY.text[:20]), slots.take("c"):
-                pass
-    for one in (fast, other, slow, slower):
-        one.end()
-
-
-def test_nobody_is_ended_before_it_is_known_how_fast_they_are():
-    slots = Slots(1, 1)
-    young = Holding(slots, "a", 0)
-    with pytest.raises(Refused, match=Refusal.BUSY.text[:20]), slots.take("b"):
-        pass
-    assert not young.is_ended.is_set()
-    young.end()
 
 
 def test_nothing_is_logged_of_a_flood(behind_tor):

@@ -12,6 +12,7 @@ import pytest
 
 from leakdrop.envelope.keys import KeyPair
 from tests.intake.source import Source, find_barriers, noise
+from tests.intake.test_pages import FIRST_LOAD
 from tests.intake.wire import Relay, answer
 from tests.keys import label_key_pair
 from tests.site import Site, run, wait_until
@@ -19,7 +20,6 @@ from tests.torbrowser import TorBrowser
 
 pytestmark = pytest.mark.needs("firefox-esr")
 
-FIRST_LOAD = 80_000  # bytes over the wire, headers included
 MARK = b"CANARY-7f3a91c2"
 
 

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import re
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from leakdrop.errors import ConfigError
 from leakdrop.intake.pages import Pages, load_static
 from leakdrop.keyring import Keyring
 from tests.keys import public_key_file
-from tests.site import BIN, run
+from tests.site import make_test_site, run
 
+FIRST_LOAD = 80_000  # bytes over the wire, headers included
 PATHS = ["/", "/replies", "/key", "/key/all.pub", "/key/alice.pub", "/nothing-here", "/submit"]
 
 
@@ -93,7 +95,7 @@ def test_the_built_files_are_the_same_when_they_are_built_again():
     """Anybody can compare what a site serves with what the sources give."""
     static = Path(leakdrop.intake.__file__).parent / "static"
     before = {path.name: path.read_bytes() for path in static.iterdir()}
-    done = run(BIN / "node", static.parent / "browser" / "build.js")
+    done = run(sys.executable, static.parent / "browser" / "build.py")
     assert done.returncode == 0, done.stderr
     assert {path.name: path.read_bytes() for path in static.iterdir()} == before
 
@@ -182,3 +184,21 @@ def test_a_form_of_curl_is_taken(site, alice, tmp_path):
     assert done.stdout == "200"
     envelope = site.open_only(alice)
     assert (envelope.index.message, envelope.read_file(0)) == ("hello", b"by curl")
+
+
+def test_the_first_load_is_small_while_keys_are_being_changed(tmp_path):
+    """Three keys: the old one, the new one, and a colleague's. The browser asks for three things."""
+    site = make_test_site(tmp_path / "site", [public_key_file(label) for label in ("alice", "bob", "carol")])
+    site.start()
+    try:
+        page = site.get("/")[1].decode()
+        paths = ["/", *re.findall(r'"(/static/[^"]+\.(?:css|js))"', page)]
+        assert len(paths) == 3
+        received = 0
+        for path in paths:
+            _, body, headers = site.get(path, **{"Accept-Encoding": "gzip"})
+            head = b"HTTP/1.1 200 OK\r\n" + b"".join(f"{k}: {v}\r\n".encode() for k, v in headers.items())
+            received += len(head) + 2 + len(body)
+        assert received < FIRST_LOAD
+    finally:
+        site.stop()

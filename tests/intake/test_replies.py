@@ -379,14 +379,15 @@ def words_of(site) -> tuple[str, object]:
 
 def test_replies_are_opened_for_those_without_javascript(open_site):
     words, receipt = words_of(open_site)
-    files = (("plan <1>.pdf", b"x" * 2000),)
+    files = (("plan <1>.pdf", b"x" * 2000), ("\u202efdp.exe", b""))
     envelope = seal_reply(receipt.key_pair.public, "Thanks.\n<b>Who & when?</b>", files)
     store_reply(open_site, receipt.mailbox, envelope)
     status, page, headers = post(open_site, "/replies", words=words.upper().replace(" ", "\r\n"))
     text = page.decode()
     assert (status, len(page) % 65_536, headers["Cache-Control"]) == (200, 0, "no-store")
     assert "Thanks.\n&lt;b&gt;Who &amp; when?&lt;/b&gt;" in text
-    assert "plan &lt;1&gt;.pdf (2.0 KiB)" in text
+    assert "<bdi>plan &lt;1&gt;.pdf</bdi> (2.0 KiB)" in text
+    assert "<bdi>\u202efdp.exe</bdi> (0 bytes)" in text  # it turns round nothing but itself
     assert "Content-Encoding" not in headers
     assert words not in text
 
@@ -440,9 +441,10 @@ def test_a_damaged_and_a_foreign_reply_are_told_and_the_others_shown(open_site):
         (WORDS.replace("liar", "lier"), "Word 3 is not a word of any receipt"),
         (WORDS.replace("liar", "zoo"), "These words do not fit together"),
         ("", "These are 0 words"),
+        (WORDS.replace(" ", ""), "This is one word, and a receipt has 12."),
         ("<b>" * 12, "Word 1 is not"),
     ],
-    ids=["eleven", "misspelt", "checksum", "none", "markup"],
+    ids=["eleven", "misspelt", "checksum", "none", "glued", "markup"],
 )
 def test_words_that_are_not_right_are_told_why(open_site, words, sentence):
     status, page, _ = post(open_site, "/replies", words=words)

@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import re
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +16,12 @@ from leakdrop.envelope.receipt import UNIT, Receipt, derive_receipt
 from leakdrop.envelope.sealing import seal
 from leakdrop.intake.words import encode_words
 from tests.intake.source import Source, find_barriers
-from tests.intake.test_page import FIRST_LOAD, INSECURE
+from tests.intake.test_page import INSECURE
+from tests.intake.test_pages import FIRST_LOAD
 from tests.intake.wire import Relay, answer
 from tests.keys import label_key_pair
 from tests.replies import seal_reply, store_reply
-from tests.site import Site, wait_until
+from tests.site import PATIENCE, Site, wait_until
 from tests.torbrowser import TorBrowser
 
 pytestmark = pytest.mark.needs("firefox-esr")
@@ -170,6 +172,19 @@ def test_words_are_checked_as_they_are_typed(standard, relay):
     assert relay.count("POST") == 0
 
 
+def test_each_word_may_stand_in_a_line_of_its_own_and_enter_behind_the_last_one_asks(standard, site):
+    words, receipt = new_receipt()
+    reply_to(site, receipt, "for the one with a list")
+    reader = Reader(standard, site.url).wait_for_field()
+    enter = "\ue007"
+    reader.find("words").send_keys(enter.join(f"{number}. {word}" for number, word in enumerate(words, 1)))
+    assert reader.find("words").get_property("value").count("\n") == 11
+    assert reader.state == "idle"
+    reader.find("words").send_keys(enter)
+    reader.wait_for("done")
+    assert "for the one with a list" in reader.replies()[0]
+
+
 def test_a_read_reply_is_deleted_after_one_question(each_browser, site):
     words, receipt = new_receipt()
     reply_to(site, receipt, "to be deleted", "to stay")
@@ -183,6 +198,8 @@ def test_a_read_reply_is_deleted_after_one_question(each_browser, site):
     reader.press_in_list("Delete")
     wait_until(lambda: len(reader.replies()) == 1)
     assert "was deleted" in reader.find("status").text
+    assert not page_holds(reader, "to be deleted")
+    assert not page_holds(reader, " ".join(words[:2]))
     (left,) = Reader(each_browser, site.url).ask(words).replies()
     assert "to stay" in left
 
@@ -309,7 +326,29 @@ def test_leaving_and_finishing_empty_the_page(standard, site):
     assert not page_holds(reader, words[0] + " " + words[1])
 
 
-def test_after_back_neither_words_nor_replies_are_there(standard, site):
+def test_a_page_that_is_left_while_it_asks_shows_nothing_that_comes_later(standard, site, relay):
+    words, receipt = new_receipt()
+    reply_to(site, receipt, "too late")
+    is_left = threading.Event()
+
+    def hold(line: str) -> None:
+        if line.startswith("POST"):
+            is_left.wait(PATIENCE)
+
+    relay.own_answer = hold
+    reader = Reader(standard, relay.url).wait_for_field()
+    reader.find("words").send_keys(" ".join(words))
+    reader.press("ask")
+    reader.wait_for("asking")
+    reader.run("window.dispatchEvent(new Event('pagehide'))")
+    is_left.set()
+    reader.wait_for("failed", "done")
+    assert not page_holds(reader, "too late")
+    assert not page_holds(reader, " ".join(words[:2]))
+
+
+@pytest.mark.parametrize("way", ["back", "reload"])
+def test_after_back_and_after_loading_anew_neither_words_nor_replies_are_there(standard, site, way):
     words, receipt = new_receipt()
     reply_to(site, receipt, "read by one alone")
     for typed_only in (True, False):
@@ -318,11 +357,38 @@ def test_after_back_neither_words_nor_replies_are_there(standard, site):
             reader.find("words").send_keys(" ".join(words))
         else:
             reader.ask(words)
-        standard.navigate(f"{site.url}key")
-        standard.go_back()
+        if way == "back":
+            standard.navigate(f"{site.url}key")
+            standard.go_back()
+        else:
+            standard.refresh()
         reader.wait_for_field()
         assert reader.find("words").get_property("value") == ""
         assert not page_holds(reader, "read by one alone")
+
+
+def test_without_javascript_too_neither_words_nor_replies_come_back(start_site):
+    site = start_site(no_script_replies=True)
+    words, receipt = new_receipt()
+    reply_to(site, receipt, "read by one alone")
+    with TorBrowser("safest") as browser:
+        reader = Reader(browser, site.url)
+        reader.find("words").send_keys(" ".join(words))
+        browser.refresh()
+        assert reader.find("words").get_property("value") == ""
+        reader.find("words").send_keys(" ".join(words))
+        browser.navigate(f"{site.url}key")
+        browser.go_back()
+        assert reader.find("words").get_property("value") == ""
+        reader.find("words").send_keys(" ".join(words))
+        reader.press("ask")
+        wait_until(lambda: "read by one alone" in browser.page_source)
+        assert " ".join(words[:2]) not in browser.page_source
+        browser.go_back()
+        assert reader.find("words").get_property("value") == ""
+        with pytest.raises(UnknownException, match="notCached"):
+            browser.go_forward()  # Firefox says that the page is there no longer
+        assert "read by one alone" not in browser.page_source
 
 
 def test_every_visit_makes_the_same_requests_and_the_first_one_is_small(standard, relay):

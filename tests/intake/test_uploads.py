@@ -17,7 +17,8 @@ from leakdrop.envelope.header import CHUNK, MAX_STANZAS, envelope_length, header
 from leakdrop.envelope.padding import PIECE
 from leakdrop.errors import NoRoomError
 from leakdrop.intake.refusals import Refusal
-from leakdrop.store.uploads import OffsetError, TakenOverError, UnknownUploadError, Uploads
+from leakdrop.store.claims import TakenOverError
+from leakdrop.store.uploads import OffsetError, UnknownUploadError, Uploads
 from tests.keys import public_key_file
 from tests.site import BROKEN, PATIENCE, Site, make_test_site, open_drops, run, temporary_mount, wait_until
 from tests.tus import BYTES, MIB, TUS, TusClient, make_envelope
@@ -453,9 +454,13 @@ class TestBroken:
                 {**BYTES, "Upload-Offset": str(written)},
                 SMALL[written:] if newer == "PATCH" else b"",
             )
+            if newer == "PATCH" and answer.status == 409:
+                # More had been written meanwhile; from now on it is not.
+                written = client.offset(path)
+                answer = client.patch(path, written, SMALL[written:])
             assert answer.status == {"HEAD": 200, "PATCH": 204, "DELETE": 204}[newer]
             if newer == "HEAD":
-                assert answer.offset == written
+                assert written <= answer.offset <= HALF
             assert_hung_up(older)
         assert drops(site) == ([SMALL] if newer == "PATCH" else [])
 

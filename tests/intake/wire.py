@@ -20,7 +20,8 @@ def answer(status: str) -> bytes:
 class Relay:
     """Passes requests to a port, each on a connection of its own; its fields may change at any time.
 
-    `own_answer` is asked with each request line, and None means that the request is passed on.
+    `own_answer` is asked with each request line, and None means that the request is passed on. The circuit of
+    a connection, if tor tells it (HiddenServiceExportCircuitID), is noted and not passed on.
     """
 
     port: int
@@ -31,6 +32,7 @@ class Relay:
     sent: bytearray = field(default_factory=bytearray)
     received: int = 0
     lines: list[str] = field(default_factory=list)
+    circuits: set[bytes] = field(default_factory=set)
 
     def __enter__(self) -> "Relay":
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -44,8 +46,12 @@ class Relay:
         self.break_connections()
 
     @property
+    def port_here(self) -> int:
+        return self._listener.getsockname()[1]
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+        return f"http://127.0.0.1:{self.port_here}/"
 
     def count(self, method: str) -> int:
         return sum(line.startswith(f"{method} ") for line in self.lines)
@@ -63,6 +69,10 @@ class Relay:
     def _relay(self, browser: socket.socket) -> None:
         with browser, suppress(OSError):
             first = browser.recv(READ)
+            if first.startswith(b"PROXY "):
+                circuit, _, first = first.partition(b"\r\n")
+                self.circuits.add(circuit)
+                first = first or browser.recv(READ)
             if not first:
                 return
             line = first.split(b"\r\n")[0].decode()

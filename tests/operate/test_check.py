@@ -17,6 +17,7 @@ import pytest
 from leakdrop.config import load_config
 from leakdrop.envelope.keyfile import encode_public_key
 from leakdrop.envelope.sealing import seal
+from leakdrop.errors import StoreError
 from leakdrop.operate.check import look
 from leakdrop.operate.doctor.findings import Machine, State
 from leakdrop.operate.init import make_torrc
@@ -205,18 +206,55 @@ def test_too_little_room_for_the_largest_submission(site, machine):
     assert_wrong(site, machine, "free space", "the largest submission would be refused")
 
 
-def test_a_database_that_is_damaged(site, machine):
+def damage_database(site, start, stop) -> None:
     path = site.data / "leakdrop.sqlite"
     content = bytearray(path.read_bytes())
-    content[4096:4200] = os.urandom(104)
+    content[start:stop] = os.urandom(stop - start)
     path.write_bytes(content)
-    findings = list(look(site.config, TODAY, TORRC, machine))
-    assert any(one.state is State.WRONG and "database" in (one.subject + one.says) for one in findings)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 100), (4096, 4200)], ids=["its head", "a page"])
+def test_a_database_that_is_damaged(site, machine, start, stop):
+    damage_database(site, start, stop)
+    assert_wrong(site, machine, "database", "damaged")
+    assert "remove the file" in find(site, machine, "database").mend
+    said = " ".join(one.says for one in look(site.config, TODAY, TORRC, machine))
+    assert "several machines" not in said
+
+
+def test_what_is_told_to_mend_a_damaged_database_mends_it(site, machine):
+    fill(site)
+    damage_database(site, 0, 100)
+    with pytest.raises(StoreError, match="file is not a database"):
+        Drops(site.data)
+    (site.data / "leakdrop.sqlite").unlink()
+    assert find(site, machine, "data").mend.startswith(
+        "mount its disk; if the file is lost, start the server"
+    )
+    with Drops(site.data) as drops:
+        assert len(drops.recover().listed) == 1
+    assert find(site, machine, "database").state is State.RIGHT
+    assert find(site, machine, "orphans").state is State.RIGHT
+
+
+def test_a_database_that_is_in_use_is_not_called_damaged(site, machine):
+    connection = sqlite3.connect(site.data / "leakdrop.sqlite", isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        assert find(site, machine, "database").state is State.UNSEEN
+    finally:
+        connection.close()
+
+
+def test_what_several_machines_share_is_not_looked_at(site, machine):
+    configure(site, database_url="postgresql://leakdrop@localhost/leakdrop")
+    assert "several machines" in find(site, machine, "database").says
 
 
 def test_a_data_folder_that_is_not_there(site, machine):
     shutil.rmtree(site.data)
     assert_wrong(site, machine, "data", "There is no database")
+    assert find(site, machine, "data").mend == "mount its disk, or make a site with leakdrop init"
 
 
 def test_a_schema_of_an_older_and_of_a_newer_version(site, machine):

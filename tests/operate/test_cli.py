@@ -194,15 +194,15 @@ def test_a_unix_socket_can_be_bound_and_is_for_this_user_alone(stopped_site, tmp
     path = tmp_path / "leakdrop.socket"
     command = [BIN / "leakdrop", "serve", "--config", stopped_site.config, "--bind", f"unix:{path}"]
     server = subprocess.Popen(command)
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
     try:
-        wait_until(path.exists)
-        connection = http.client.HTTPConnection("localhost")
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(str(path))
+        # The file is there before anybody listens.
+        wait_until(lambda: connection.sock.connect_ex(str(path)) == 0)
         connection.request("GET", "/")
         assert b"Test organisation" in connection.getresponse().read()
-        connection.close()
         assert path.stat().st_mode & 0o077 == 0
     finally:
+        connection.close()
         server.terminate()
         server.wait(PATIENCE)

@@ -7,7 +7,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 import threading
 import time
 from contextlib import nullcontext
@@ -155,27 +154,6 @@ def test_the_reviewers_acknowledgement_is_taken_with_the_replies(site, stick):
     done = bring(site, stick)
     assert (done.returncode, done.stdout) == (1, "1 reply lay here already.\n0 replies imported.\n")
     assert "is not an acknowledgement" in done.stderr
-
-
-def test_what_root_does_by_hand_belongs_to_the_owner_of_the_data_folder():
-    if os.geteuid() != 0:
-        pytest.skip("to run it: be root")
-    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are root's alone
-        folder = Path(name)
-        folder.chmod(0o755)
-        site = make_test_site(folder / "site", [public_key_file("alice")])
-        site.folder.chmod(0o755)
-        for path in (site.data, *site.data.rglob("*")):
-            os.chown(path, 65_534, 65_534)
-        (folder / "stick" / "replies").mkdir(parents=True)
-        (folder / "stick").chmod(0o700)
-        lay(folder / "stick", WHOLE)
-        for words in ("import", folder / "stick"), ("settle",), ("purge", "--yes"):
-            done = leakdrop(*words, "--config", site.config)
-            assert (done.returncode, done.stderr) == (0, ""), done
-        assert set(stored(site)) == {named(WHOLE)}
-        owners = {(path.stat().st_uid, path.stat().st_gid) for path in (site.data, *site.data.rglob("*"))}
-        assert owners == {(65_534, 65_534)}
 
 
 def test_what_is_stored_says_nothing_of_the_stick_and_of_the_time(site, stick):

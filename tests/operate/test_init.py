@@ -1,14 +1,25 @@
 """`leakdrop init`: the fingerprint is really compared, and what tor and systemd get is right."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from leakdrop.config import load_config
-from leakdrop.operate.init import ONION_FOLDER, SOCKET, Wishes, make_site
+from leakdrop.operate import init
+from leakdrop.operate.init import (
+    HIDDEN,
+    ONION_FOLDER,
+    SOCKET,
+    Wishes,
+    find_hidden,
+    make_site,
+    make_system_files,
+)
 from leakdrop.operate.tor import read_torrc
 from tests.keys import label_key_pair, write_key_files
 from tests.site import BIN, assert_one_line, leakdrop, run
@@ -42,7 +53,8 @@ def ask_init(folder, key, answer):
 
 def test_two_groups_of_the_fingerprint_are_asked_for(tmp_path, key):
     code, said, complaint, hidden = ask_init(tmp_path / "site", key, " ".join)
-    assert (code, complaint, len(hidden)) == (0, "", 2)
+    assert (code, len(hidden)) == (0, 2)
+    assert "fingerprint" not in complaint
     assert FINGERPRINT not in said.replace(" ", "")
     assert (tmp_path / "site" / "keys" / "alice.pub").read_bytes() == key.read_bytes()
 
@@ -67,11 +79,50 @@ def test_a_fingerprint_can_be_given_in_groups_or_whole_and_must_be_the_key_s(tmp
 
 def test_it_tells_the_commands_that_follow(tmp_path, key):
     done = leakdrop("init", tmp_path / "site", "--yes", "--key", key, "--only-sealed")
-    for words in ("serve --onion", "system/install", "leakdrop check"):
+    # By their whole paths: an environment's commands are in nobody's PATH.
+    for words in (f"{BIN}/leakdrop serve --onion", "system/install", f"{BIN}/leakdrop check"):
         assert words in done.stdout
     # Fewer than ten commands from nothing to an onion address.
     assert len(re.findall(r"^  \S", done.stdout, re.MULTILINE)) < 10
     assert load_config(tmp_path / "site" / "config.toml").no_script_sealing is False
+
+
+@pytest.mark.parametrize("place", HIDDEN)
+def test_a_place_that_the_units_hide_is_warned_of_and_not_set_up(tmp_path, place):
+    script = make_system_files(Path(place) / "leakdrop")["install"]
+    # As far as it may come here: nothing of this machine is changed, whatever the script says.
+    beginning, _, rest = script.partition("\ncd ")
+    assert rest
+    done = run("sh", "-c", beginning)
+    assert done.returncode == 1
+    assert f"could not start from {place}/leakdrop" in done.stderr
+    assert Path(place) / "leakdrop" in find_hidden(Path(place) / "leakdrop")
+
+
+def test_a_place_that_the_units_see_is_not_warned_of(monkeypatch):
+    monkeypatch.setattr(sys, "prefix", "/opt/leakdrop")
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    assert find_hidden(Path("/srv/leakdrop")) == []
+    beginning = make_system_files(Path("/srv/leakdrop"))["install"].partition("\ncd ")[0]
+    assert run("sh", "-c", beginning).returncode == 0
+
+
+def test_the_units_hide_what_is_warned_of():
+    unit = (Path(init.__file__).parent / "templates" / "leakdrop.service").read_text()
+    assert "\nProtectHome=yes\n" in unit
+    hidden = re.search("^TemporaryFileSystem=(.*)$", unit, re.MULTILINE)
+    folders = {word.partition(":")[0] for word in hidden[1].split()}
+    assert folders | {"/home", "/root", "/run/user"} == set(HIDDEN)
+
+
+def test_init_in_a_hidden_place_makes_a_site_for_a_trial_and_says_what_it_is_not(tmp_path, key):
+    folder = Path("/tmp") / f"leakdrop-{tmp_path.name}-{os.getpid()}"
+    try:
+        done = leakdrop("init", folder, "--yes", "--key", key)
+    finally:
+        shutil.rmtree(folder)
+    assert done.returncode == 0
+    assert f"WARNING: The service cannot start from {folder}" in done.stderr
 
 
 @pytest.fixture

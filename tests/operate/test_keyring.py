@@ -52,7 +52,14 @@ def test_a_secret_key_is_refused_under_any_name(tmp_path, name):
 def test_a_key_that_is_there_twice_is_refused(tmp_path):
     put(tmp_path, public_key_file("alice"))
     put(tmp_path, PublicKeyFile("alice again", label_key_pair("alice").public))
-    with pytest.raises(KeyFileError, match="keep each key once"):
+    with pytest.raises(KeyFileError, match="“alice again” and “alice” are the same key: keep one"):
+        load_keyring(tmp_path, TODAY)
+
+
+def test_two_keys_of_one_name_are_refused(tmp_path):
+    put(tmp_path, public_key_file("alice"))
+    put(tmp_path, PublicKeyFile("alice", label_key_pair("bob").public), "bob")
+    with pytest.raises(KeyFileError, match="Two different keys are named “alice”"):
         load_keyring(tmp_path, TODAY)
 
 
@@ -60,7 +67,7 @@ def test_two_keys_that_share_an_x25519_half_are_refused(tmp_path):
     alice, bob = label_key_pair("alice").public, label_key_pair("bob").public
     put(tmp_path, PublicKeyFile("alice", alice))
     put(tmp_path, PublicKeyFile("chimera", parse_public_key(alice.x25519 + bob.encoded[32:])))
-    with pytest.raises(KeyFileError, match="keep each key once"):
+    with pytest.raises(KeyFileError, match="“alice” and “chimera” are different keys with the same X25519"):
         load_keyring(tmp_path, TODAY)
 
 

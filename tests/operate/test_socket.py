@@ -43,8 +43,9 @@ ACTIVATE = """
 import os, socket, sys
 path, *command = sys.argv[1:]
 listener = socket.socket(socket.AF_UNIX)
-listener.bind(path)
+listener.bind(f"{path}.new")
 listener.listen(64)
+os.rename(f"{path}.new", path)
 os.dup2(listener.fileno(), 3)
 os.set_inheritable(3, True)
 os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakdrop.bundle import (
-    MAX_LIST,
     MAX_SIZE,
     Bundle,
     BundleEntry,
@@ -22,6 +21,7 @@ from leakdrop.bundle import (
     parse_bundle,
 )
 from leakdrop.errors import BundleError
+from leakdrop.lists import MAX_LIST
 
 NAME = f"{0:032x}.envelope"
 FIELDS = {"name": NAME, "size": 263_472, "sha256": "0" * 64, "week": "2026-W47"}

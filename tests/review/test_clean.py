@@ -65,7 +65,7 @@ def test_what_cannot_be_cleaned_is_said_file_by_file(extract_clean, tmp_path):
     for name, reason in {
         "tool.exe": "mat2 does not know files of this kind.",
         "nameless": "mat2 goes by a file's ending, and it has none.",
-        "broken.jpg": "mat2 failed on it: something went wrong when cleaning 2.jpg.",
+        "broken.jpg": "mat2 failed on it: something went wrong when cleaning it.",
     }.items():
         assert f"WARNING: {folder / name} has no clean copy: {reason}\n" in result.err
         assert read_manifest(tmp_path)[name] == {"sha256": None, "left": [], "refusal": reason}

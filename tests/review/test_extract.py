@@ -17,7 +17,7 @@ from leakdrop.envelope.index import FileEntry, Index, ReplyTo, encode_index
 from leakdrop.envelope.padding import PIECE, padded
 from leakdrop.envelope.sealing import SourceFile, seal
 from leakdrop.errors import EnvelopeError, Kind
-from leakdrop.review.extract import extract_item
+from leakdrop.review.extracting import extract_item
 from leakdrop.review.inbox import Item
 from leakdrop.review.names import safe_names
 from tests.media import ARABIC

@@ -73,6 +73,23 @@ def test_a_name_that_cannot_be_is_refused(keygen, tmp_path, name):
     assert not (tmp_path / "keys").exists()
 
 
+REASONS = {
+    "CON": "“CON” is the name of a device on Windows",
+    "lpt1.old": "“lpt1.old” is the name of a device on Windows",
+    "a*": "choose one without / ",
+    # The server has /key/all.pub, and refuses a key of that name.
+    "all": "A key cannot be named “all”: on the server that is the file of all keys",
+    "All": "A key cannot be named “all”: on the server that is the file of all keys",
+}
+
+
+@pytest.mark.parametrize(("name", "reason"), REASONS.items(), ids=REASONS)
+def test_a_name_is_refused_for_its_own_reason(keygen, tmp_path, name, reason):
+    result = keygen(name)
+    assert (result.code, reason in result.err) == (2, True), result.err
+    assert not (tmp_path / "keys").exists()
+
+
 @pytest.mark.parametrize("ending", ["key", "pub"])
 def test_nothing_is_overwritten(keygen, tmp_path, ending):
     (tmp_path / "keys").mkdir()
@@ -155,19 +172,45 @@ def test_no_key_is_made_in_a_bundle(keygen, tmp_path, place):
     assert sorted(path.name for path in (tmp_path / "stick").rglob("*")) == ["bundle.json", "keys"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="to run it: be root, who can mount a stick")
-def test_no_key_is_made_beside_a_bundle_on_its_stick(keygen, tmp_path):
-    stick = tmp_path / "stick"
+@pytest.fixture
+def stick(tmp_path):
+    """A file system of its own."""
+    stick = tmp_path / "media/stick"
     if not temporary_mount(stick, "1M"):
-        pytest.skip("to run it: be allowed to mount a stick")
-    try:
-        (stick / "bundle").mkdir()
-        (stick / "bundle/bundle.json").write_text("{}")
-        (stick / "keys").mkdir()
-        assert keygen("a", "-o", stick / "keys").code == 2
-        refuse_stick(tmp_path / "keys")
-    finally:
-        run("umount", stick)
+        pytest.skip("to run it: be root, who can mount a stick")
+    yield stick
+    run("umount", stick)
+
+
+DEEP = {
+    "at its top": ".",
+    "a folder deep": "bundle",
+    "two deep": "2026/bundle",
+    "five deep": "a/b/c/d/bundle",
+}
+
+
+@pytest.mark.parametrize("place", ["keys", "2026/keys", "new/folder"])
+@pytest.mark.parametrize("bundle", DEEP.values(), ids=DEEP)
+def test_no_key_is_made_beside_a_bundle_on_its_stick(keygen, tmp_path, stick, bundle, place):
+    (stick / bundle).mkdir(parents=True, exist_ok=True)
+    (stick / bundle / "bundle.json").write_text("{}")
+    (stick / "2026").mkdir(exist_ok=True)
+    result = keygen("a", "-o", stick / place)
+    assert result.code == 2
+    assert f"is where the bundle {(stick / bundle).resolve()} is" in result.err
+    assert not list(stick.rglob("*.key"))
+    refuse_stick(tmp_path / "keys")
+
+
+@pytest.mark.parametrize("home", ["media", "media/stick/me"])
+def test_a_key_is_made_where_copies_of_bundles_are_kept(keygen, monkeypatch, tmp_path, stick, home):
+    """Tails' Persistent, and /home on a disk of its own, are file systems too, and no sticks."""
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    (stick / "me/copies/bundle").mkdir(parents=True)
+    (stick / "me/copies/bundle/bundle.json").write_text("{}")
+    assert keygen("a", "-o", stick / "me/keys").code == 0
+    assert keygen("b", "-o", stick / "me/copies/bundle/keys").code == 2
 
 
 def test_a_key_is_made_in_a_bundle_if_that_is_meant(keygen, tmp_path):

@@ -36,7 +36,9 @@ def test_each_envelope_is_a_line(listing, reviewer, tmp_path):
     first, second = write_bundle(tmp_path / "stick", envelopes)
     result = listing(tmp_path / "stick")
     assert (result.code, result.err) == (0, "")
-    rows = {line.split()[0]: line.split("  ") for line in result.out.splitlines()}
+    *lines, last = result.out.splitlines()
+    assert last.startswith("Compared with bundle.json: names and sizes. With --sums every byte is read")
+    rows = {line.split()[0]: line.split("  ") for line in lines}
     assert len(rows) == 3
     told = {name: [cell.strip() for cell in cells if cell.strip()] for name, cells in rows.items()}
     characters = f"{len(MESSAGE)} characters"
@@ -188,7 +190,7 @@ def test_equal_envelopes_are_folded(listing, reviewer, tmp_path):
     write_bundle(tmp_path / "stick", [twin, other, twin, twin])
     found = json.loads(listing(tmp_path / "stick", "--json").out)["envelopes"]
     assert sorted(len(envelope["copies"]) for envelope in found) == [0, 2]
-    out = listing(tmp_path / "stick").out
+    out = listing(tmp_path / "stick", "--sums").out
     assert out.count(" ×3  ") == 1
     assert len(out.splitlines()) == 3
 
@@ -341,3 +343,83 @@ def test_a_bundle_that_was_copied_half_is_told(listing, reviewer, tmp_path):
     assert f"The bundle is not complete. Missing: {paths[2].name}." in result.err
     assert f"Not as bundle.json says: {paths[1].name}." in result.err
     assert "copy it again" in result.out
+
+
+@pytest.fixture
+def swapped(reviewer, tmp_path):
+    """A bundle in which one envelope was changed for another that opens, and is as large."""
+    stick = tmp_path / "stick"
+    first, second = write_bundle(stick, [seal_bytes([reviewer.public], text) for text in ("one", "two")])
+    first.write_bytes(seal_bytes([reviewer.public], "six"))
+    return first, second
+
+
+def test_an_envelope_with_another_sum_is_told(listing, reading, swapped):
+    changed, _ = swapped
+    told = f"WARNING: Not as bundle.json says: {changed.name}.\n"
+    for result in (reading(changed.parent), listing(changed.parent, "--sums")):
+        assert (result.code, result.err) == (1, told)
+    for result in (reading(changed.parent, "--json"), listing(changed.parent, "--sums", "--json")):
+        assert (result.code, json.loads(result.out)["changed"]) == (1, [changed.name])
+        assert json.loads(result.out)["sums_compared"]
+
+
+def test_a_list_says_that_it_did_not_compare_the_sums(listing, swapped):
+    """To read a stick takes minutes, and a list should not."""
+    stick = swapped[0].parent
+    result = listing(stick)
+    assert (result.code, result.err) == (0, "")
+    assert "names and sizes. With --sums every byte is read" in result.out
+    assert not json.loads(listing(stick, "--json").out)["sums_compared"]
+    assert "With --sums" not in listing(stick, "--sums").out
+
+
+def test_the_texts_are_read_before_the_sums(reading, swapped):
+    """Who stops the long comparison has read everything."""
+    out = reading(swapped[0].parent).out
+    assert "    six" in out
+    assert "    two" in out
+
+
+def test_one_envelope_out_of_a_bundle_is_compared_with_its_list(review, reviewer, swapped, elsewhere):
+    changed, whole = swapped
+    for verb in ("read", "extract", "report"):
+        where = ["-o", elsewhere / verb] if verb != "read" else []
+        result = review(verb, whole, *where, *reviewer.arguments)
+        assert (result.code, result.err) == (0, "")
+        result = review(verb, changed, *where, *reviewer.arguments)
+        assert (result.code, "bundle.json says" in result.err) == (1, True)
+    page = (elsewhere / "report" / f"{changed.stem}.report.html").read_text()
+    assert f">{WEEK}<" in page
+    assert "names another SHA-256 for this envelope" in page
+    changed.write_bytes(changed.read_bytes() + bytes(4096))
+    result = review("list", changed, *reviewer.arguments)
+    assert f"Not as bundle.json says: {changed.name}." in result.err
+
+
+def test_an_envelope_that_a_list_does_not_name_is_told(reading, reviewer, swapped, tmp_path):
+    added = swapped[0].with_name(f"{0:032x}.envelope")
+    added.write_bytes(seal_bytes([reviewer.public], "added"))
+    result = reading(added)
+    assert (result.code, "    added" in result.out) == (0, True)
+    assert f"{added.name} is not named in the bundle.json beside it" in result.err
+
+
+def test_a_damaged_list_keeps_no_envelope_closed(reading, swapped):
+    _, whole = swapped
+    (whole.parent / "bundle.json").write_text("{")
+    result = reading(whole)
+    assert (result.code, "    two" in result.out) == (0, True)
+    assert f"WARNING: {whole.name} was not compared with bundle.json." in result.err
+
+
+def test_of_very_many_files_the_first_are_shown(reading, reviewer, tmp_path):
+    files = [(f"{number:05}{'n' * 1000}", b"") for number in range(2000)]
+    write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], "m", files)])
+    out = reading(tmp_path / "stick").out
+    assert len(out) < 100_000
+    assert "00049n" in out
+    assert "00050n" not in out
+    assert "    and 1,950 more: --all shows them\n" in out
+    assert "01999n" in reading(tmp_path / "stick", "--all").out
+    assert len(json.loads(reading(tmp_path / "stick", "--json").out)["envelopes"][0]["files"]) == 2000

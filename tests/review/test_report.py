@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from leakdrop.envelope.index import ReplyTo
 from leakdrop.envelope.keyfile import encode_public_key
 from leakdrop.envelope.keys import derive_sign_key
 from leakdrop.envelope.sealing import SourceFile, seal
@@ -21,7 +22,7 @@ from leakdrop.errors import Kind, ReportError
 from leakdrop.review.custody import Act, CustodyLog, check_log
 from leakdrop.review.signing import CONTEXT, parse_report, sign_report
 from leakdrop.review.verify import verify_report
-from tests.keys import label_root, public_key_file
+from tests.keys import label_key_pair, label_root, public_key_file
 from tests.media import ARABIC
 from tests.review.inboxes import Reviewer, list_tree, measure_memory, seal_bytes, write_bundle
 from tests.review.test_extract import damage, write_large
@@ -340,7 +341,7 @@ def test_several_reports_are_verified_one_by_one(review, write_report, public, c
 
 def test_a_report_of_a_newer_version_is_told(review, reviewer, public, tmp_path):
     signer = derive_sign_key(label_root("Reviewers"))
-    body = b'{"report":\n{"format": "leakdrop report 2", "envelope": {"sha256": "x"}},\n'
+    body = b'{"report":\n{"format": "leakdrop report 3", "envelope": {"sha256": "x"}},\n'
     (tmp_path / "n.json").write_bytes(sign_report(body, reviewer.public.key_id, signer, is_html=False))
     result = review("verify", tmp_path / "n.json", "--pub", public)
     assert (result.code, "made by a newer leakdrop" in result.err) == (1, True)
@@ -369,8 +370,114 @@ def test_the_custody_log_tells_what_was_done(review, reviewer, write_report, tmp
     sums = {entry["file"]: entry["sha256"] for entry in lines[2]["wrote"]}
     for name in ("x.report.html", "x.report.json"):
         assert sums[name] == sha256((case / name).read_bytes())
-    assert load(case)["custody"]["lines"] == written.decode().splitlines()[:2]
+    custody = load(case)["custody"]
+    assert (custody["line_count"], [line["did"] for line in custody["lines"]]) == (2, ["extract", "check"])
+    assert [line["wrote"] for line in custody["lines"]] == [[{**manifest, "file": "manifest.json"}], []]
     assert check_log(written) == []
+
+
+def test_a_report_tells_nothing_of_other_envelopes(review, reviewer, tmp_path, elsewhere):
+    """Their names, sums, times and mailboxes, and folders of the laptop: a report is for handing on."""
+    replies = [ReplyTo(os.urandom(32), label_key_pair(str(number)).public) for number in range(2)]
+    sealed = [seal_bytes([reviewer.public], "m", reply_to=reply_to) for reply_to in replies]
+    own, other = write_bundle(tmp_path / "stick", sealed)
+    case = elsewhere / "case"
+    extracting = ["-o", elsewhere / "opened", "--case", case, *reviewer.arguments]
+    assert review("extract", tmp_path / "stick", *extracting).code == 0
+    for path in (own, other):
+        answer = ["--received", "--case", case, *reviewer.arguments]
+        assert review("reply", path, *answer).code == 0
+    assert review("report", own, "-o", case, *reviewer.arguments).code == 0
+    log = (case / "custody.jsonl").read_text()
+    told = [(case / f"{own.stem}.report.{ending}").read_text() for ending in ("html", "json")]
+    secrets = [other.stem, sha256(sealed[1]), replies[1].mailbox.hex(), str(elsewhere)]
+    for secret in secrets:
+        assert secret in log, "or the test looks for nothing"
+        assert not any(secret in text for text in told)
+    lines = load(case, own.stem)["custody"]["lines"]
+    assert [line["did"] for line in lines] == ["extract", "reply", "check"]
+    assert replies[0].mailbox.hex() in lines[1]["wrote"][0]["file"]
+
+
+def test_envelopes_of_one_name_are_told_apart_in_a_report(review, reviewer, tmp_path, elsewhere):
+    """Lone envelopes may share a name; what a line of theirs names is another sum, or another mailbox."""
+    (bundle,) = [write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], "m")])[0].parent]
+    mailboxes = []
+    for folder in ("a", "b"):
+        reply_to = ReplyTo(os.urandom(32), label_key_pair(folder).public)
+        mailboxes.append(reply_to.mailbox.hex())
+        path = tmp_path / folder / "x.envelope"
+        path.parent.mkdir()
+        path.write_bytes(seal_bytes([reviewer.public], folder, reply_to=reply_to))
+        answer = ["--received", "-o", bundle, "--case", elsewhere, *reviewer.arguments]
+        assert review("reply", path, *answer).code == 0
+    assert review("report", tmp_path / "a/x.envelope", "-o", elsewhere, *reviewer.arguments).code == 0
+    record = (elsewhere / "x.report.json").read_text()
+    assert [mailbox in record for mailbox in mailboxes] == [True, False]
+
+
+def test_lines_of_others_in_the_log_are_known_to_be_unchanged(review, write_report, public, case):
+    """The report shows none of them, and still no byte of one can be changed."""
+    log = CustodyLog(case)
+    for name in ("one", "two"):
+        log.append(Act("extract", name, "0" * 64, 9))
+    write_report()
+    lines = load(case)["custody"]["lines"]
+    before = log.read().splitlines(keepends=True)
+    assert [line["line"] for line in lines] == [3]
+    assert lines[0]["before"] == sha256(b"".join(before[:2]))
+    assert lines[0]["after"] == load(case)["custody"]["sha256"] == sha256(b"".join(before[:3]))
+    reports = [case / "x.report.html", case / "x.report.json"]
+    for path in reports:
+        result = review("verify", path, "--pub", public)
+        assert (result.code, f"{log.path} begins with the lines" in result.out) == (0, True)
+    CustodyLog(case / "new").append(Act("extract", "three", "0" * 64, 9))
+    log.path.write_bytes(CustodyLog(case / "new").read())
+    for path in reports:
+        assert "is not the log that this report was made with" in review("verify", path, "--pub", public).err
+    log.path.unlink()
+    for path in reports:
+        result = review("verify", path, "--pub", public)
+        assert (result.code, "Its custody log was not compared" in result.out) == (0, True)
+
+
+def test_a_log_of_strange_lines_stops_no_report(write_report, case):
+    """Whoever can write into the folder can write lines with a right sum and wrong fields."""
+    case.mkdir()
+    for fields in ({}, {"envelope": []}, {"envelope": {"name": 1, "sha256": None}}, {"wrote": [{"file": 1}]}):
+        log = CustodyLog(case)
+        log.append(Act("extract", "x.envelope"))
+        written = log.read().splitlines(keepends=True)
+        changed = {**json.loads(written[-1]), **fields} if fields else {"before": sha256(b"")}
+        log.path.write_bytes(b"".join(written[:-1]) + json.dumps(changed).encode() + b"\n")
+    assert write_report().code == 0
+    assert [line["did"] for line in load(case)["custody"]["lines"]] == ["check"]
+    assert load(case)["custody"]["line_count"] == 5
+
+
+def test_the_custody_of_a_report_is_a_table(write_report, case):
+    write_report()
+    page = html.unescape(re.sub("<[^>]*>", "|", (case / "x.report.html").read_text()))
+    table = page[page.index("What was done") : page.index("Signed by")]
+    for heading in ("Line", "When (UTC)", "What was written, and its SHA-256"):
+        assert f"|{heading}|" in table
+    assert "|Checking: |Every byte opened, for a report." in table
+    assert "{" not in table
+
+
+OLD = Path(__file__).with_name("reports")
+
+
+@pytest.mark.parametrize("ending", ["html", "json"])
+def test_a_report_of_the_first_version_still_verifies(review, public, tmp_path, ending):
+    for path in OLD.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    path = tmp_path / f"x.report.{ending}"
+    result = review("verify", path, "--pub", public)
+    assert (result.code, f"{path} is unchanged since" in result.out) == (0, True), result.err
+    log = (tmp_path / "custody.jsonl").read_bytes()
+    (tmp_path / "custody.jsonl").write_bytes(log.replace(b"opened/y", b"opened/z"))
+    assert review("verify", path, "--pub", public).code == 1
 
 
 CHANGES = {

@@ -10,7 +10,7 @@ from tests.services import Ceph, PostgreSQL, settings
 from tests.site import Site, make_test_site
 
 if TYPE_CHECKING:
-    from leakdrop.store.objects import Bucket
+    from leakdrop.store.shared.objects import Bucket
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Drops in a real SQLite and on a real disk: durable, without order, and whole after every crash."""
 
+import contextlib
 import datetime
 import os
 import random
@@ -19,9 +20,11 @@ from leakdrop.envelope.opening import open_envelope
 from leakdrop.envelope.sealing import seal
 from leakdrop.errors import NoRoomError, StoreError
 from leakdrop.store.drops import Drop, Drops, iso_week
+from leakdrop.store.layout import free_bytes
 from tests.keys import label_key_pair
 from tests.site import PATIENCE, open_drops, run, temporary_mount
 
+MIB = 1024 * 1024
 SMALL = 300_000  # room for the smallest envelope
 
 
@@ -98,6 +101,38 @@ def test_no_table_has_rowids_and_there_is_no_write_ahead_log(drops):
 def test_a_row_holds_name_size_and_weeks_and_nothing_else(drops):
     drop = drop_message(drops)
     assert query(drops, "SELECT * FROM drops") == [(drop.name, drop.size, drop.week, None)]
+
+
+def name_everything(drops: Drops) -> tuple[set[str], set[str], set[str]]:
+    """What came by the form, by uploads and as a reply: names of drops, what they came as, a mailbox."""
+    with drops.receive(SMALL) as incoming:
+        seal([label_key_pair("alice").public], incoming, sealed="server")
+        came_as = {incoming.name}
+        drops.keep(incoming)
+    uploads, today = drops.uploads(2**40), datetime.date(2026, 11, 24)
+    envelope = drops.path(drops.all()[0]).read_bytes()
+    for size in (len(envelope), 5_000):  # the second one is not finished
+        upload = uploads.create(len(envelope), today)
+        came_as.add(upload.id)
+        with uploads.append(upload.id, 0, today, lambda: None) as writing:
+            writing.write(envelope[:size])
+            if size == len(envelope):
+                uploads.finish(writing)
+    drops.replies(8).keep(mailbox := bytes(range(32)), envelope)
+    return {drop.name for drop in drops.all()}, came_as, {mailbox.hex()}
+
+
+def test_no_row_has_both_a_drop_and_what_it_came_as_or_a_mailbox(drops):
+    kinds = name_everything(drops)
+    assert [len(names) for names in kinds] == [2, 3, 1]
+    tables = query(drops, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    rows = [row for (table,) in tables for row in query(drops, f"SELECT * FROM {table}")]  # noqa: S608 - our own names
+    told = [[names & {str(cell) for cell in row} for names in kinds] for row in rows]
+    assert all(sum(map(len, found)) <= 1 for found in told)
+    # Two drops, two uploads (of the form nothing is told), one mailbox; and nothing joins their tables.
+    assert [len(set().union(*column)) for column in zip(*told, strict=True)] == [2, 2, 1]
+    for (table,) in tables:
+        assert query(drops, f"PRAGMA foreign_key_list({table})") == []
 
 
 def test_rows_lie_in_the_order_of_their_names_in_the_database_file(drops):
@@ -190,12 +225,48 @@ def test_the_reserve_is_kept_free(tmp_path):
         drop_message(drops)
 
 
-def test_room_is_kept_for_what_others_have_announced(tmp_path):
-    free = shutil.disk_usage(tmp_path).free
-    with open_drops(tmp_path / "data") as drops, drops.receive(free - 2 * SMALL):
-        with pytest.raises(NoRoomError), drops.receive(free // 2):
+@pytest.fixture
+def small_drops(tmp_path):
+    """On a disk of 64 MiB, of which 8 are to stay free."""
+    if not temporary_mount(tmp_path / "disk", "64M"):
+        pytest.skip("to run it: be root, who can mount a small file system")
+    with open_drops(tmp_path / "disk" / "data", reserve_bytes=8 * MIB) as drops:
+        yield drops
+    run("umount", "-l", tmp_path / "disk")
+
+
+def test_to_announce_much_keeps_nobody_out(small_drops):
+    with contextlib.ExitStack() as idle:
+        for _ in range(6):
+            idle.enter_context(small_drops.receive(50 * MIB)).write(b"hello")
+        with small_drops.receive(20 * MIB) as incoming:
+            incoming.write(bytes(20 * MIB))
+            small_drops.keep(incoming)
+    assert [drop.size for drop in small_drops.all()] == [20 * MIB]
+
+
+def test_room_is_kept_for_as_much_again_as_a_form_has_brought(small_drops):
+    with small_drops.receive(50 * MIB) as incoming:
+        incoming.write(bytes(25 * MIB))
+        with pytest.raises(NoRoomError), small_drops.receive(10 * MIB):
             pass
-        assert len(list(drops.layout.incoming.iterdir())) == 1
+        incoming.write(bytes(22 * MIB))
+        small_drops.keep(incoming)
+    assert [drop.size for drop in small_drops.all()] == [47 * MIB]
+
+
+def test_of_two_forms_that_do_not_both_fit_the_one_further_along_finishes(small_drops):
+    with small_drops.receive(40 * MIB) as first:
+        first.write(bytes(16 * MIB))
+        with small_drops.receive(30 * MIB) as second, contextlib.suppress(NoRoomError):
+            while True:
+                second.write(bytes(MIB))
+                assert free_bytes(small_drops.layout.root) >= 8 * MIB
+        assert second.written < 30 * MIB
+        for _ in range(22):
+            first.write(bytes(MIB))
+        small_drops.keep(first)
+    assert [drop.size for drop in small_drops.all()] == [38 * MIB]
 
 
 def test_more_than_was_announced_is_refused(drops):

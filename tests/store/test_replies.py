@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from leakdrop.envelope.receipt import MAX_ANSWER, UNIT, answer_length
+from leakdrop.store import mailboxes
 from leakdrop.store import replies as module
 from leakdrop.store.drops import Drops, iso_week
-from leakdrop.store.replies import MAX_REPLIES, MailboxFullError, Replies
+from leakdrop.store.mailboxes import MAX_REPLIES, MailboxFullError
+from leakdrop.store.replies import Replies
 from tests.site import PATIENCE, open_drops
 from tests.store.test_drops import without_patience
 
@@ -167,7 +169,7 @@ def test_a_mailbox_takes_no_more_than_one_answer_holds(drops, replies):
 
 def test_a_mailbox_takes_no_more_replies_than_an_answer_can_count(drops, replies, monkeypatch):
     assert MAX_REPLIES == 255
-    monkeypatch.setattr(module, "MAX_REPLIES", 2)  # 255 of them would take half a minute
+    monkeypatch.setattr(mailboxes, "MAX_REPLIES", 2)  # 255 of them would take half a minute
     keep(replies, AMINA, b"1")
     keep(replies, AMINA, b"2")
     with pytest.raises(MailboxFullError):
@@ -214,7 +216,7 @@ def test_a_file_without_a_row_is_listed_and_a_row_without_a_file_forgotten_at_th
 def test_an_answer_has_no_more_replies_than_it_can_count(drops, replies, monkeypatch):
     for content in (b"1", b"2", b"3"):
         keep(replies, AMINA, content)
-    monkeypatch.setattr(module, "MAX_REPLIES", 2)
+    monkeypatch.setattr(mailboxes, "MAX_REPLIES", 2)
     assert len(read(replies, AMINA)) == 2
 
 

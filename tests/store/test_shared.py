@@ -10,19 +10,27 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.envelope.sealing import seal
 from leakdrop.errors import ConfigError, NoRoomError, StoreError
+from leakdrop.store.claims import TakenOverError
 from leakdrop.store.database import connect_postgresql
-from leakdrop.store.objects import Bucket, Objects
-from leakdrop.store.shared import PART_BYTES, SharedDrops, parse_list
-from leakdrop.store.uploads import FinishedError, OffsetError, TakenOverError, UnknownUploadError
+from leakdrop.store.shared.drops import SharedDrops
+from leakdrop.store.shared.objects import Bucket, Objects
+from leakdrop.store.shared.parts import parse_list
+from leakdrop.store.shared.rows import Rows
+from leakdrop.store.shared.uploads import SharedUploads
+from leakdrop.store.shared.writing import PART_BYTES
+from leakdrop.store.unfinished import BARELY_BYTES, IDLE_SECONDS, MOST_UNFINISHED, PROGRESS_BYTES
+from leakdrop.store.uploads import FinishedError, OffsetError, UnknownUploadError
 from tests.keys import label_key_pair, public_key_file
 from tests.services import ask, settings
 from tests.site import BROKEN, PATIENCE, Site, assert_one_line, leakdrop, make_test_site, run, wait_until
@@ -188,6 +196,125 @@ def test_what_all_machines_have_unfinished_stays_below_the_cap(drops, places):
         put(machines[0], upload_id, 0, bytes(MIB // 2))
         with pytest.raises(NoRoomError):
             machines[1].create(MIB, TODAY)
+
+
+@pytest.fixture
+def shared_uploads(places):
+    """Makes what one machine knows of the uploads, with other bounds than a site has."""
+
+    def make(most: int = MOST_UNFINISHED, idle_seconds: float = IDLE_SECONDS) -> SharedUploads:
+        return SharedUploads(Rows(places[0]), Objects(places[1]), MUCH, most, idle_seconds)
+
+    return make
+
+
+def begin(uploads: SharedUploads, received: int) -> str:
+    """The id of a new upload that has so many bytes."""
+    upload_id = uploads.create(2 * BARELY_BYTES, TODAY).id
+    if received:
+        put(uploads, upload_id, 0, bytes(received))
+    return upload_id
+
+
+def is_there(uploads: SharedUploads, upload_id: str) -> bool:
+    try:
+        return bool(uploads.find(upload_id))
+    except UnknownUploadError:
+        return False
+
+
+def test_a_flood_of_creations_at_several_machines_at_once_stays_at_the_bound(
+    shared_uploads, postgresql, places
+):
+    machines = [shared_uploads(most=20) for _ in range(2)]
+    made: list[str] = []
+    refused: list[str] = []
+
+    def flood(machine: SharedUploads) -> None:
+        for _ in range(8):
+            try:
+                made.append(machine.create(MIB, TODAY).id)
+            except NoRoomError:
+                refused.append("")
+
+    floods = [threading.Thread(target=flood, args=(machines[number % 2],)) for number in range(6)]
+    for each in floods:
+        each.start()
+    for each in floods:
+        each.join()
+    assert (len(made), len(refused)) == (20, 28)
+    assert ask(postgresql, places, "SELECT count(*) FROM uploads") == "20"
+    machines[1].end(made[0])
+    assert is_there(machines[0], machines[0].create(MIB, TODAY).id)
+
+
+def test_uploads_without_a_byte_are_forgotten_by_any_machine_and_others_stay(shared_uploads):
+    one, other = shared_uploads(), shared_uploads(idle_seconds=0)
+    begun, empty = begin(one, 1), begin(one, 0)
+    begin(one, 0)
+    assert is_there(one, empty)
+    begin(other, 0)
+    assert (is_there(one, begun), is_there(one, empty)) == (True, False)
+
+
+def test_a_machine_forgets_only_what_it_saw_left_alone_for_long(shared_uploads):
+    one, other = shared_uploads(), shared_uploads(most=3, idle_seconds=3)
+    going, left_alone = begin(one, 1), begin(one, 20)
+    begin(other, BARELY_BYTES)  # it looks
+    with pytest.raises(NoRoomError):
+        begin(other, 0)
+    time.sleep(3)
+    put(one, going, 1, bytes(PROGRESS_BYTES))
+    put(one, left_alone, 20, bytes(10))
+    begin(other, 0)
+    assert (is_there(one, going), is_there(one, left_alone)) == (True, False)
+
+
+def test_of_too_many_uploads_the_one_that_has_barely_begun_makes_room_and_leaves_no_object(
+    shared_uploads, objects
+):
+    uploads = shared_uploads(most=2, idle_seconds=0)
+    first, second = begin(uploads, 20), begin(uploads, 10)
+    third = begin(uploads, BARELY_BYTES)
+    wait_until(lambda: len(objects.keys("parts/")) == 2)
+    assert [is_there(uploads, one) for one in (first, second, third)] == [True, False, True]
+    with uploads.append(first, 20, TODAY, lambda: None), pytest.raises(NoRoomError):
+        begin(uploads, 0)
+    assert is_there(uploads, first)
+
+
+def test_an_upload_that_goes_on_while_it_is_chosen_to_go_stays(shared_uploads, postgresql, places):
+    """Another machine has its row, and adds a part, between the look and the removal."""
+    uploads = shared_uploads(most=1, idle_seconds=0)
+    upload_id = begin(uploads, 10)
+    (name,) = ask(postgresql, places, "SELECT name FROM parts").splitlines()
+    outcome: list[object] = []
+
+    def create() -> None:
+        try:
+            outcome.append(uploads.create(MIB, TODAY))
+        except NoRoomError:
+            outcome.append(None)
+
+    with connect_postgresql(places[0]).begin() as other:
+        other.execute(text("SELECT 1 FROM uploads FOR UPDATE"))
+        creation = threading.Thread(target=create)
+        creation.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'"
+        wait_until(lambda: ask(postgresql, places, waiting) == "1")
+        add = text("INSERT INTO parts (upload_id, start, size, name) VALUES (:id, 10, 5, :name)")
+        other.execute(add, {"id": upload_id, "name": name})
+    creation.join(PATIENCE)
+    assert outcome == [None]
+    assert uploads.find(upload_id).offset == 15
+
+
+def test_bytes_that_come_slowly_are_put_before_they_look_left_alone(shared_uploads):
+    uploads = shared_uploads(idle_seconds=0)
+    upload_id = uploads.create(MIB, TODAY).id
+    with uploads.append(upload_id, 0, TODAY, lambda: None) as writing:
+        writing.write(bytes(PROGRESS_BYTES))
+        assert writing.upload.offset == PROGRESS_BYTES
 
 
 def test_what_has_expired_goes_and_what_goes_on_stays(drops, objects):

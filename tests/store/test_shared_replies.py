@@ -10,13 +10,13 @@ from sqlalchemy import update
 
 from leakdrop.envelope.receipt import MAX_ANSWER, UNIT, answer_length
 from leakdrop.errors import StoreError
-from leakdrop.store import replies as bounds
+from leakdrop.store import mailboxes
 from leakdrop.store.drops import iso_week
+from leakdrop.store.mailboxes import MailboxFullError
 from leakdrop.store.models import ReplyRow
-from leakdrop.store.objects import Objects
-from leakdrop.store.replies import MailboxFullError
-from leakdrop.store.shared import SharedDrops
-from leakdrop.store.shared_replies import SharedReplies
+from leakdrop.store.shared.drops import SharedDrops
+from leakdrop.store.shared.objects import Objects
+from leakdrop.store.shared.replies import SharedReplies
 from tests.keys import public_key_file
 from tests.replies import Stick, delete, read_replies, receipt_of
 from tests.replies import ask as ask_site
@@ -70,7 +70,7 @@ def read(replies: SharedReplies, mailbox: bytes, today: datetime.date = TODAY) -
 
 
 def set_week(replies: SharedReplies, week: str, digest: str) -> None:
-    with replies._rows.begin() as session:
+    with replies._begin() as session:
         session.execute(update(ReplyRow).where(ReplyRow.sha256 == digest).values(week=week))
 
 
@@ -137,7 +137,7 @@ def test_a_mailbox_takes_no_more_than_one_answer_holds(replies, others):
 
 
 def test_a_mailbox_takes_no_more_replies_than_an_answer_can_count(replies, monkeypatch):
-    monkeypatch.setattr(bounds, "MAX_REPLIES", 2)
+    monkeypatch.setattr(mailboxes, "MAX_REPLIES", 2)
     keep(replies, AMINA, b"1")
     keep(replies, AMINA, b"2")
     with pytest.raises(MailboxFullError):

@@ -2,12 +2,14 @@
 
 import datetime
 import shutil
+import time
 
 import pytest
 from sqlalchemy import event
 
 from leakdrop.errors import NoRoomError
-from leakdrop.store.uploads import BARELY_BYTES, UnknownUploadError, Uploads
+from leakdrop.store.unfinished import BARELY_BYTES, PROGRESS_BYTES
+from leakdrop.store.uploads import UnknownUploadError, Uploads
 from tests.site import open_drops
 
 TODAY = datetime.date(2026, 11, 22)
@@ -72,6 +74,18 @@ def test_of_too_many_uploads_the_one_that_has_barely_begun_makes_room(tmp_path):
         with uploads.append(first, 20, TODAY, lambda: None), pytest.raises(NoRoomError):
             uploads.create(LENGTH, TODAY)
         assert is_there(uploads, first)
+
+
+def test_an_upload_that_is_asked_for_and_brings_next_to_nothing_is_left_alone(tmp_path):
+    with open_drops(tmp_path / "data") as drops:
+        uploads = Uploads(drops, 2**40, most=2, idle_seconds=2)
+        pretends, goes_on = put_barely(uploads, 20), put_barely(uploads, 10)
+        time.sleep(2)
+        uploads.find(pretends)
+        put(uploads, pretends, 20, 100)
+        put(uploads, goes_on, 10, PROGRESS_BYTES)
+        uploads.create(LENGTH, TODAY)
+        assert [is_there(uploads, one) for one in (pretends, goes_on)] == [False, True]
 
 
 def test_too_many_uploads_that_go_on_are_refused(tmp_path):

@@ -176,7 +176,7 @@ def root(tmp_path) -> Iterator[Path]:
     for parent in (root, *list(root.parents)[:4]):
         with suppress(PermissionError):
             parent.chmod(parent.stat().st_mode | 0o011)
-    for path in (TOP / "dist").iterdir():
+    for path in [*(TOP / "dist").glob("leakdrop-*.whl"), TOP / "dist" / "requirements-server.lock"]:
         shutil.copy(path, root / "root" / path.name)
     key = write_key_files(tmp_path / "reviewers", "alice")
     shutil.copy(key.with_suffix(".pub"), root / "root" / "Reviewers.pub")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from leakdrop.acknowledgement import load_acknowledgement
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.review.keys import load_public_keys
 from leakdrop.review.replying import RECEIVED
@@ -78,6 +79,27 @@ def test_the_sums_are_those_of_all_files(package):
     assert run("sha256sum", "--check", "--strict", archive, cwd=package.parent).returncode == 0
 
 
+def test_the_guide_is_in_the_package(package, tmp_path):
+    """Who opens it on a laptop without a network has no other place to look."""
+    assert (package / "reviewing.md").read_text().startswith("# Reviewing, from unpacking the laptop")
+    for name in re.findall(r"\b[a-z]+\.md\b", (package / "README.txt").read_text()):
+        assert (package / name).is_file()
+    assert f"The guide, step by step: {package}/reviewing.md\n" in install(package, tmp_path / "here").stdout
+
+
+def test_building_the_servers_wheel_leaves_the_package_alone(tmp_path):
+    kept, old = "leakdrop-review-0.1.0.zip", "leakdrop-0.0.9-py3-none-any.whl"
+    (tmp_path / "dist").mkdir()
+    for name in (kept, old):
+        (tmp_path / "dist" / name).touch()
+    commands = run("make", "--dry-run", "--always-make", "wheel", cwd=TOP).stdout.splitlines()
+    removing = [line for line in commands if line.startswith("rm ") and " dist" in line]
+    assert removing
+    for line in removing:
+        run("sh", "-c", line, cwd=tmp_path)
+    assert list_tree(tmp_path / "dist") == [kept]
+
+
 @pytest.fixture
 def offline(tmp_path):
     """Runs a command where no network interface is up, in an environment that holds a home and no more."""
@@ -101,6 +123,9 @@ def test_a_bundle_is_opened_on_a_laptop_that_never_had_a_network(package, offlin
     assert (installed.returncode, installed.stderr) == (0, "")
     program = tmp_path / "leakdrop-review/bin/leakdrop-review"
     assert f"{program} --help" in installed.stdout
+    server = offline(tmp_path / "leakdrop-review/bin/leakdrop", "status")
+    assert (server.returncode, "What a server needs is not installed here" in server.stderr) == (1, True)
+    assert server.stderr.count("\n") == 1
 
     reviewer = make_reviewer(tmp_path / "keys", "Reviewers")
     files = [(recordings.talk.name, recordings.talk.read_bytes()), ("شهادة.txt", ARABIC.encode())]
@@ -226,7 +251,7 @@ def test_the_guide_is_followed_to_the_letter(package, offline, tmp_path):
         if " reply " in command:
             command = command.replace("3f0c91ab", first.name[:8])
         # There the stick is another disk, and here a folder of the same one.
-        command += " --here" if re.search(" (extract|report|reply) /", command) else ""
+        command += " --here" if re.search(" (extract|report|reply|acknowledge) [/~]", command) else ""
         done = offline("env", f"PATH={programs}", "sh", "-c", command, input=PASSPHRASE)
         assert (done.returncode, done.stderr) == (0, ""), line
         said[line.split()[1]] = done.stdout
@@ -237,7 +262,28 @@ def test_the_guide_is_followed_to_the_letter(package, offline, tmp_path):
     (reply,) = (stick / "bundle/replies").iterdir()
     with reply.open("rb") as file:
         assert open_envelope(file, [sources[0].key_pair]).index.message == RECEIVED
+    assert len(load_acknowledgement(stick / "bundle")) == 2
     assert '"did":"reply"' in (tmp_path / "case/custody.jsonl").read_text()
+
+
+@pytest.mark.needs("unshare")
+def test_the_drill_needs_no_bundle(package, offline, tmp_path):
+    """The commands of docs/reviewing.md; only the words come from files, and not from a keyboard."""
+    assert install(package, tmp_path / "leakdrop-review").returncode == 0
+    guide = (TOP / "docs/reviewing.md").read_text()
+    drill = guide.partition("\n## 7. ")[2].partition("\n## 8. ")[0]
+    lines = "".join(re.findall("```text\n(.*?)```", drill, re.DOTALL)).splitlines()
+    make = "leakdrop-review keygen Reviewers-Q1 -o ~/keys"
+    paper = "leakdrop-review shares ~/keys/Reviewers-Q1.key -o ~/paper"
+    programs = f"{tmp_path}/leakdrop-review/bin:/usr/bin:/bin"
+    assert not [line for line in lines if "/media" in line]
+    for line in [make, paper, *map(str.strip, lines)]:
+        command = f"{line} --share $(ls ~/paper/* | head -n 2)" if " restore " in line else line
+        done = offline("env", f"PATH={programs}", "sh", "-c", command, input=PASSPHRASE)
+        assert (done.returncode, done.stderr) == (0, ""), line
+        if " read " in line:
+            assert "    This is the drill.\n" in done.stdout
+    assert not (tmp_path / "drill").exists()
 
 
 def make_photo(path: Path) -> bytes:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from leakdrop.operate.onion import OwnTor
+from leakdrop.operate.tor import ask_tor
 from tests.keys import public_key_file
 from tests.site import BIN, PATIENCE, Site, assert_one_line, leakdrop, make_test_site, wait_until
 from tests.torbrowser import TorBrowser
@@ -136,13 +138,29 @@ def test_a_browser_at_safest_sends_a_message(net, trial):
 
 
 def test_a_tor_that_ends_is_started_again_with_the_same_address(net, trial):
-    """How soon clients find the way again is tor's affair, and may take it minutes."""
+    """How soon clients find the way again is tor's affair, and may take it minutes: docs/adr/0020."""
     address, first = trial.address, trial.tor()
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: trial.tor() not in (0, first))
     assert "It is started again" in trial.said()
     assert trial.address == address
     assert trial.process.poll() is None
+
+
+def test_a_tor_that_was_connected_is_started_again_after_a_second_however_often_it_ended(
+    net, tmp_path, capsys
+):
+    tor = OwnTor(tmp_path / "onion", tmp_path / "socket", ask_tor(), net.options)
+    try:
+        tor.start()
+        for _ in range(3):
+            assert tor.is_connected.wait(PATIENCE)
+            os.kill(find_process(str(tmp_path / "onion" / "torrc").encode()), signal.SIGKILL)
+            wait_until(tor.has_ended)
+            wait_until(lambda: tor.keep_running() or not tor.has_ended())
+    finally:
+        tor.stop()
+    assert capsys.readouterr().err.count("started again in 1 s") == 3
 
 
 def test_nothing_that_a_visitor_did_is_logged(trial):

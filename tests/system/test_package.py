@@ -1,5 +1,6 @@
 """The wheel holds everything that the commands need."""
 
+import importlib.metadata
 import os
 import sys
 from pathlib import Path
@@ -63,3 +64,27 @@ def test_pages_can_be_rendered_by_what_was_installed(installed, tmp_path):
 @pytest.mark.parametrize("module", ["leakdrop.review.cli", "leakdrop.seal.cli"])
 def test_the_other_commands_are_there(installed, tmp_path, module):
     assert "example" in run_installed(installed, command(module), "--help", cwd=tmp_path).stdout
+
+
+def test_where_the_servers_part_is_missing_one_line_says_so(installed, tmp_path):
+    """A reviewer's laptop has neither SQLAlchemy nor Flask."""
+    (script,) = (point for point in list_commands(installed) if point.name == "leakdrop")
+    program = f"import sys; sys.modules['sqlalchemy'] = None; {command(script.module)}"
+    done = run_installed(installed, program, "status", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "leakdrop: What a server needs is not installed here (“sqlalchemy” is missing): on a server install "
+        "“leakdrop[server]”; reviewers use leakdrop-review.\n"
+    )
+    assert run_installed(installed, command(script.module), "--help", cwd=tmp_path).returncode == 0
+
+
+def list_commands(installed: Path) -> importlib.metadata.EntryPoints:
+    (distribution,) = importlib.metadata.distributions(name="leakdrop", path=[str(installed)])
+    return distribution.entry_points.select(group="console_scripts")
+
+
+def test_the_other_commands_need_nothing_of_the_server(installed, tmp_path):
+    for module in ("leakdrop.review.cli", "leakdrop.seal.cli"):
+        program = f"import sys; sys.modules['sqlalchemy'] = sys.modules['flask'] = None; {command(module)}"
+        assert run_installed(installed, program, "--help", cwd=tmp_path).returncode == 0

@@ -14,7 +14,6 @@ import pytest
 from leakdrop.envelope.opening import open_envelope
 from tests.keys import public_key_file
 from tests.site import BROKEN, PATIENCE, Site, encode_form, make_test_site, wait_until
-from tests.system.test_reply_visits import go_the_whole_way
 from tests.system.test_whole_way import export_and_extract, files_by_real_name
 from tests.torbrowser import TorBrowser
 from tests.tornet import PrivateTorNetwork, TorNetworkError
@@ -183,17 +182,6 @@ def test_a_file_that_was_sent_by_the_plain_form_at_safest_comes_out_byte_for_byt
     (submission,) = export_and_extract(site, tmp_path)
     assert files_by_real_name(submission) == {recording.name: recording.read_bytes()}
     assert (submission / "message.txt").read_text().strip() == "Without JavaScript."
-
-
-@pytest.mark.needs("firefox-esr")
-def test_replies_go_the_whole_way_by_the_onion_and_every_visit_is_a_new_one(net, site, tmp_path):
-    @contextlib.contextmanager
-    def new_identity(level: str) -> Iterator:
-        net.control("client", "SIGNAL NEWNYM")
-        with TorBrowser(level, socks_port=net.socks_port) as browser:
-            yield browser
-
-    go_the_whole_way(site, f"http://{net.onion}/", new_identity, "safer", tmp_path)
 
 
 def test_a_hundred_sources_at_once_all_arrive(net, site, alice):

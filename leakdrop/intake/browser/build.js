@@ -1,5 +1,5 @@
 /**
- * Builds what the pages load: `node leakdrop/intake/browser/build.js` writes leakdrop/intake/static/.
+ * Builds what the pages load, into leakdrop/intake/static/. Run by build.py, which packs it.
  *
  * The same sources and the same lock file give the same bytes, so that anybody can build them again and
  * compare. Of the libraries, only what the pages ask for is built in: the first visit goes over Tor, and must
@@ -77,7 +77,7 @@ const TAG_NAMES = {
   "xmp-tag-names": {},
 };
 
-/** Modules of which nothing is used here, and what stands in their place: reading files and addresses, filters, thumbnails, names of genres. */
+/** Modules of which nothing is used here, and what stands in their place: reading files and addresses, filters, thumbnails, names of genres, numbers of 16 and 80 bits. */
 const REPLACED = {
   "exifreader/src/load-auto": "export const validateAutoOptions = 0, makeLoadAuto = () => 0;",
   "exifreader/src/file-loaders":
@@ -92,6 +92,7 @@ const REPLACED = {
   "exifreader/src/thumbnail": "export default { get: () => undefined };",
   "music-metadata/lib/id3v1/ID3v1Parser": "export const Genres = [];",
   "debug/src/browser": "export default () => () => {};",
+  "ieee754/index": "export const read = 0, write = 0;",
   // Every browser has these.
   "@borewit/text-codec/lib/index": `
     export const textDecode = (bytes, encoding = "utf-8") => new TextDecoder(encoding).decode(bytes), textEncode = 0;`,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from leakdrop.operate.doctor.findings import Finding, Patient, right, unseen, wrong
 from leakdrop.operate.init import SOCKET
-from leakdrop.operate.server import UNIX
+from leakdrop.operate.listening import UNIX
 from leakdrop.operate.tor import OLDEST, Service, Torrc, ask_tor, onion_options, read_torrc
 
 RESTART = "then systemctl restart tor"

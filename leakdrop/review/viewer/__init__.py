@@ -5,7 +5,7 @@
     notes    what the reviewer noted, sealed to their own key
     desk     the envelopes, and what is done with them; `extraction` runs while the reviewer reads on
     markup   HTML in which every text is a text
-    pages    the inbox; `submission_page`: a submission and its files
+    pages    the inbox; `submission_page`: a submission and its files; `acts`: the forms on it
     requests who may ask
     site     which request gets which answer, and which gets none
     server   the one place that listens, on 127.0.0.1

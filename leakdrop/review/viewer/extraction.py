@@ -6,7 +6,7 @@ from pathlib import Path
 
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError
 from leakdrop.review.custody import Act, CustodyLog
-from leakdrop.review.extract import Extracted, describe_act, extract_item, get_stem
+from leakdrop.review.extracting import Extracted, describe_act, extract_item, get_stem
 from leakdrop.review.inbox import Item
 from leakdrop.review.keys import KeySet
 from leakdrop.seal.files import PRIVATE_FOLDER, check_room

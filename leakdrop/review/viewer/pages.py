@@ -178,7 +178,7 @@ def join(facts: Sequence[str]) -> str:
 
 
 def _tell_findings(desk: Desk, base: str) -> Iterator[Element]:
-    """What is not as it should be, and who else can read something."""
+    """What is not as it should be, and who else can read something; what weighs little comes last."""
     comparison = desk.inbox.comparison
     if comparison.missing:
         yield make_notice(
@@ -192,12 +192,25 @@ def _tell_findings(desk: Desk, base: str) -> Iterator[Element]:
             "Not as the list of the bundle says",
             element("p", f"Changed: {enumerate_names(comparison.changed)}."),
         )
-    unknown = {
-        key_id: [line for line in desk.lines if key_id in line.key_ids]
-        for key_id in sorted(
-            {key_id for line in desk.lines for key_id in desk.keys.find_unknown(line.key_ids)}
+    yield from _tell_readers(desk, base)
+    yield from _tell_forgers(desk, base)
+    if refused := [line for line in desk.lines if line.refusal]:
+        yield make_notice(
+            f"{count(len(refused), 'envelope')} cannot be opened here",
+            element("p", *_link_to(base, refused)),
+            loud=False,
         )
-    }
+    if comparison.extra:
+        yield make_notice(
+            "Files that the bundle does not list",
+            element("p", f"They are left alone: {enumerate_names(comparison.extra)}."),
+            loud=False,
+        )
+
+
+def _tell_readers(desk: Desk, base: str) -> Iterator[Element]:
+    unknown = sorted({key_id for line in desk.lines for key_id in desk.keys.find_unknown(line.key_ids)})
+    lines = {key_id: [line for line in desk.lines if key_id in line.key_ids] for key_id in unknown}
     if unknown:
         yield make_notice(
             "Also sealed to a key that you do not know",
@@ -206,8 +219,11 @@ def _tell_findings(desk: Desk, base: str) -> Iterator[Element]:
                 "Whoever holds that key can read the same. If no colleague knows it, tell the operator: "
                 "the site may have been changed.",
             ),
-            element("ul", *(_name_unknown(base, key_id, lines) for key_id, lines in unknown.items())),
+            element("ul", *(_name_unknown(base, key_id, lines[key_id]) for key_id in unknown)),
         )
+
+
+def _tell_forgers(desk: Desk, base: str) -> Iterator[Element]:
     if desk.twins:
         yield make_notice(
             "Different envelopes with the same header",
@@ -221,18 +237,6 @@ def _tell_findings(desk: Desk, base: str) -> Iterator[Element]:
         yield make_notice(
             "One mailbox, and different keys",
             element("p", f"{FORGED} ", *_link_to(base, desk.forged)),
-        )
-    if refused := [line for line in desk.lines if line.refusal]:
-        yield make_notice(
-            f"{count(len(refused), 'envelope')} cannot be opened here",
-            element("p", *_link_to(base, refused)),
-            loud=False,
-        )
-    if comparison.extra:
-        yield make_notice(
-            "Files that the bundle does not list",
-            element("p", f"They are left alone: {enumerate_names(comparison.extra)}."),
-            loud=False,
         )
 
 

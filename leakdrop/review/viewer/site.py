@@ -91,8 +91,7 @@ class Site:
                 return self._give_bytes(self._find_line(number), _parse_number(file), request)
             case ["style.css"] if self.pages:
                 check_destination(request, STYLE)
-                style = resources.files("leakdrop.review.viewer").joinpath("style.css").read_bytes()
-                return _whole(HTTPStatus.OK, "text/css; charset=utf-8", style, CONTENT_POLICY)
+                return _whole(HTTPStatus.OK, "text/css; charset=utf-8", _read_style(), CONTENT_POLICY)
         if not self.pages:
             raise NOTHING
         check_destination(request, PAGE)
@@ -184,6 +183,14 @@ def _whole(status: HTTPStatus, type: str, content: bytes, policy: str) -> Answer
 
 def _redirect(address: str) -> Answer:
     return Answer(HTTPStatus.SEE_OTHER, {**SAFETY, "Location": address})
+
+
+def _read_style() -> bytes:
+    """The colours, which the pages for sources have too, and the rest."""
+    package = resources.files("leakdrop")
+    return b"".join(
+        package.joinpath(name).read_bytes() for name in ("palette.css", "review/viewer/style.css")
+    )
 
 
 def _parse_number(text: str) -> int:

@@ -14,7 +14,7 @@ from leakdrop.review.viewer.notes import default_path, open_notebook
 from leakdrop.review.viewer.programs import HANDS_OVER, browse, find_player, running, write_playlist
 from leakdrop.review.viewer.server import Server
 from leakdrop.review.viewer.site import Site
-from leakdrop.terminal import human_size, note, say, visible
+from leakdrop.terminal import human_size, note, say, visible, warn
 
 
 def view(
@@ -39,6 +39,8 @@ def view(
         refuse_stick(notes, "--notes")
         if output and inbox.bundle:
             refuse_file_system_of(inbox.bundle, output)
+    if inbox.unlisted:
+        warn(inbox.unlisted)
     log = open_log(case, inbox.bundle, here=here) if case else None
     keys = options.open()
     with ExitStack() as kept:

@@ -6,8 +6,9 @@ import pytest
 
 from leakdrop.envelope.header import header_length
 from leakdrop.envelope.padding import padded
+from leakdrop.review.viewer.acts import ADVICE
 from leakdrop.review.viewer.markup import Own, element, write_page
-from leakdrop.review.viewer.submission_page import ADVICE, FILES_PER_PAGE
+from leakdrop.review.viewer.submission_page import FILES_PER_PAGE
 from leakdrop.terminal import is_deceptive
 from tests.media import ARABIC
 from tests.review.inboxes import flip, seal_bytes, seal_plaintext, write_bundle

@@ -8,7 +8,7 @@
  *     aad      = chunk number (8) ‖ final (1: 0x01 for the last chunk, else 0x00)
  */
 
-import { concatBytes } from "@noble/hashes/utils.js";
+import { clean as wipe, concatBytes } from "@noble/hashes/utils.js";
 
 import { hkdf, sha256 } from "./keys.js";
 
@@ -31,7 +31,10 @@ export const FILE_KEY = 32;
  */
 export async function deriveWrapKey(share, shared, kem, sealed, publicKey) {
   const salt = await sha256(concatBytes(kem, sealed, publicKey.encoded));
-  return importCipher(await hkdf(concatBytes(share, shared), salt, "leakdrop/1 wrap", 32));
+  const secrets = concatBytes(share, shared);
+  const wrapKey = await hkdf(secrets, salt, "leakdrop/1 wrap", 32);
+  wipe(secrets);
+  return importCipher(wrapKey);
 }
 
 /**
@@ -44,6 +47,7 @@ export async function computeMac(fileKey, header) {
   const hmac = { name: "HMAC", hash: "SHA-256" };
   const secret = await hkdf(fileKey, new Uint8Array(0), "leakdrop/1 header", 32);
   const macKey = await crypto.subtle.importKey("raw", secret, hmac, false, ["sign"]);
+  wipe(secret);
   return new Uint8Array(await crypto.subtle.sign("HMAC", macKey, header.authenticated));
 }
 
@@ -71,10 +75,12 @@ export function chunkAad(number, final) {
 }
 
 /**
- * AES-256-GCM with this key (32 bytes).
+ * AES-256-GCM with this key (32 bytes), which is emptied.
  *
  * @param {Bytes} key
  */
-function importCipher(key) {
-  return crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt", "decrypt"]);
+async function importCipher(key) {
+  const cipher = await crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt", "decrypt"]);
+  wipe(key);
+  return cipher;
 }

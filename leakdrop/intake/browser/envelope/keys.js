@@ -6,11 +6,12 @@
  *     public key  = X25519 public (32) ‖ ML-KEM-768 public (1184)                = 1216 bytes
  *     fingerprint = SHA-256(public key), 64 lower-case hex digits; key id = its first 16 bytes
  *
- * JavaScript cannot erase a secret from memory.
+ * Arrays that held a secret are overwritten after use. JavaScript cannot erase texts, such as words that were
+ * typed, nor what an engine copied.
  */
 
 import { x25519 } from "@noble/curves/ed25519.js";
-import { bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { clean as wipe, bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
 
 import { PublicKeyError } from "./errors.js";
@@ -111,17 +112,23 @@ export class KeyPair {
     this.mlkem = mlkem;
     this.public = publicKey;
   }
+
+  /** It opens nothing any more. */
+  forget() {
+    wipe(this.x25519, this.mlkem);
+  }
 }
 
 /**
- * The key pair of a root (32 bytes).
+ * The key pair of a root (32 bytes), which is left as it is.
  *
  * @param {Bytes} root
  */
 export async function deriveKeyPair(root) {
   const secret = await hkdf(root, new Uint8Array(0), "leakdrop/1 key", 96);
   const scalar = secret.slice(0, 32);
-  const mlkem = ml_kem768.keygen(secret.slice(32));
+  const mlkem = ml_kem768.keygen(secret.subarray(32));
+  wipe(secret);
   const encoded = concatBytes(x25519.getPublicKey(scalar), mlkem.publicKey);
   return new KeyPair(scalar, mlkem.secretKey, await identify(encoded));
 }

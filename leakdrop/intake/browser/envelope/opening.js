@@ -8,7 +8,7 @@
  */
 
 import { equalBytes } from "@noble/ciphers/utils.js";
-import { concatBytes } from "@noble/hashes/utils.js";
+import { clean as wipe, concatBytes } from "@noble/hashes/utils.js";
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
 
 import { EnvelopeError, Kind } from "./errors.js";
@@ -177,7 +177,9 @@ export class Body {
 export async function openEnvelope(source, keys) {
   const [header, length] = await readHeader(source, source.size);
   const [key, fileKey] = await openHeader(header, keys);
-  const body = new Body(source, header.length, length, await deriveBodyKey(fileKey, header));
+  const cipher = await deriveBodyKey(fileKey, header);
+  wipe(fileKey);
+  const body = new Body(source, header.length, length, cipher);
   const [offset, indexLength] = await readTrailer(body);
   const index = await decodeIndex(await body.read(offset, offset + indexLength), offset);
   const offsets = [];
@@ -236,9 +238,11 @@ async function openStanza(stanza, key, header) {
   // ML-KEM never refuses: a changed ciphertext gives another secret (FIPS 203, section 6.3).
   const shared = ml_kem768.decapsulate(stanza.kem, key.mlkem);
   const wrapKey = await deriveWrapKey(share, shared, stanza.kem, stanza.sealed, key.public);
+  wipe(share, shared);
   const nonce = new Uint8Array(NONCE);
   const fileKey = await decrypt(wrapKey, nonce, stanza.wrapped, stanza.keyId, Kind.STANZA_DAMAGED);
   if (!equalBytes(header.mac, await computeMac(fileKey, header))) {
+    wipe(fileKey);
     throw new EnvelopeError(Kind.HEADER_DAMAGED);
   }
   return fileKey;

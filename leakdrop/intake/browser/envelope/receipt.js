@@ -12,7 +12,7 @@
  * Only the token reads and deletes; the mailbox, which reviewers and the server know, gives no right.
  */
 
-import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { clean as wipe, concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 
 import { AnswerError } from "./errors.js";
 import { deriveKeyPair, hkdf, sha256 } from "./keys.js";
@@ -49,15 +49,31 @@ export class Receipt {
 }
 
 /**
- * The receipt of 16 bytes of chance.
+ * The receipt of 16 bytes of chance, which are emptied.
  *
  * @param {Bytes} entropy
  */
 export async function deriveReceipt(entropy) {
-  const root = await hkdf(entropy, NOTHING, "leakdrop/1 receipt", 32);
+  const root = await hkdf(entropy, NOTHING, "leakdrop/1 receipt", 32).finally(() => wipe(entropy));
   const token = await hkdf(root, NOTHING, "leakdrop/1 token", TOKEN);
-  const mailbox = await sha256(concatBytes(utf8ToBytes("leakdrop/1 mailbox"), token));
-  return new Receipt(token, mailbox, await deriveKeyPair(root));
+  const named = concatBytes(utf8ToBytes("leakdrop/1 mailbox"), token);
+  const mailbox = await sha256(named);
+  const keyPair = await deriveKeyPair(root);
+  wipe(root, named);
+  return new Receipt(token, mailbox, keyPair);
+}
+
+/**
+ * What an envelope says of the receipt of 16 bytes of chance, which are emptied. Nothing is kept that asks for
+ * replies or opens them.
+ *
+ * @param {Bytes} entropy
+ */
+export async function deriveReplyTo(entropy) {
+  const { token, keyPair, replyTo } = await deriveReceipt(entropy);
+  wipe(token);
+  keyPair.forget();
+  return replyTo;
 }
 
 /**

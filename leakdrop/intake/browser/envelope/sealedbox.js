@@ -13,7 +13,7 @@ import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { u32 } from "@noble/ciphers/utils.js";
 import { x25519 } from "@noble/curves/ed25519.js";
 import { blake2b } from "@noble/hashes/blake2.js";
-import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { clean as wipe, concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 
 /** @import { Bytes } from "./header.js" */
 
@@ -28,7 +28,8 @@ export function sealBox(share, publicKey) {
   const secret = crypto.getRandomValues(new Uint8Array(32));
   const ephemeral = x25519.getPublicKey(secret);
   const shared = x25519.getSharedSecret(secret, publicKey);
-  return concatBytes(ephemeral, cipher(shared, ephemeral, publicKey).encrypt(share));
+  wipe(secret);
+  return concatBytes(ephemeral, crypt("encrypt", share, shared, ephemeral, publicKey));
 }
 
 /**
@@ -42,7 +43,7 @@ export function openBox(sealed, publicKey, secret) {
   const ephemeral = sealed.subarray(0, PUBLIC);
   try {
     const shared = x25519.getSharedSecret(secret, ephemeral);
-    return cipher(shared, ephemeral, publicKey).decrypt(sealed.subarray(PUBLIC));
+    return crypt("decrypt", sealed.subarray(PUBLIC), shared, ephemeral, publicKey);
   } catch {
     // The lengths are right, so these are noble's two refusals left: a point of low order, a wrong tag.
     return null;
@@ -50,13 +51,20 @@ export function openBox(sealed, publicKey, secret) {
 }
 
 /**
- * @param {Bytes} shared
+ * @param {"encrypt" | "decrypt"} way
+ * @param {Bytes} input
+ * @param {Bytes} shared is emptied
  * @param {Bytes} ephemeral
  * @param {Bytes} publicKey
  */
-function cipher(shared, ephemeral, publicKey) {
-  const key = new Uint32Array(8);
-  hsalsa(SIGMA, u32(shared), new Uint32Array(4), key);
+function crypt(way, input, shared, ephemeral, publicKey) {
+  const words = new Uint32Array(8);
+  hsalsa(SIGMA, u32(shared), new Uint32Array(4), words);
+  const key = new Uint8Array(words.buffer);
   const nonce = blake2b(concatBytes(ephemeral, publicKey), { dkLen: 24 });
-  return xsalsa20poly1305(new Uint8Array(key.buffer), nonce);
+  try {
+    return xsalsa20poly1305(key, nonce)[way](input);
+  } finally {
+    wipe(shared, key);
+  }
 }

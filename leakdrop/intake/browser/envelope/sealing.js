@@ -7,7 +7,7 @@
  * that have nothing in common.
  */
 
-import { concatBytes } from "@noble/hashes/utils.js";
+import { clean as wipe, concatBytes } from "@noble/hashes/utils.js";
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
 
 import { FileChangedError, SubmissionError } from "./errors.js";
@@ -53,6 +53,7 @@ export async function sealFileKey(fileKey, publicKey) {
   const sealed = sealBox(share, publicKey.x25519);
   const { cipherText: kem, sharedSecret: shared } = ml_kem768.encapsulate(publicKey.mlkem);
   const wrapKey = await deriveWrapKey(share, shared, kem, sealed, publicKey);
+  wipe(share, shared);
   const { keyId } = publicKey;
   const wrapped = await encrypt(wrapKey, new Uint8Array(NONCE), fileKey, keyId);
   return new Stanza(keyId, kem, sealed, wrapped);
@@ -246,7 +247,9 @@ async function readSlice(file, start, end) {
 async function beginSealing(recipients) {
   const fileKey = randomBytes(FILE_KEY);
   const header = await sealHeader(fileKey, recipients);
-  return { header, bodyKey: await deriveBodyKey(fileKey, header) };
+  const bodyKey = await deriveBodyKey(fileKey, header);
+  wipe(fileKey);
+  return { header, bodyKey };
 }
 
 /**

@@ -51,10 +51,11 @@ export function whenLeft(forget, prepare = () => {}) {
  *
  * @param {HTMLElement} field
  * @param {() => void} act
+ * @param {() => boolean} [isReady] else Enter does what it does anyway
  */
-export function whenEntered(field, act) {
+export function whenEntered(field, act, isReady = () => true) {
   field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.isComposing) {
+    if (event.key === "Enter" && !event.isComposing && isReady()) {
       event.preventDefault();
       act();
     }

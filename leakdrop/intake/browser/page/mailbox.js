@@ -3,12 +3,17 @@
  * answer has one size for all that have few replies or none.
  */
 
-import { MAX_ANSWER, decodeAnswer } from "../envelope/receipt.js";
+import { clean as wipe } from "@noble/hashes/utils.js";
+
 import { encodeBase64url } from "../envelope/index.js";
+import { MAX_ANSWER, decodeAnswer, deriveReceipt } from "../envelope/receipt.js";
+import { openReply } from "./reply.js";
 
 /** @import { Bytes } from "../envelope/header.js" */
+/** @import { Reply } from "./reply.js" */
 
 const PATIENCE = 60; // seconds without a byte
+const NOTHING = new Uint8Array(0);
 
 /** The site could not be reached, or the connection broke. */
 export class UnreachedError extends Error {}
@@ -22,25 +27,39 @@ export class UnansweredError extends Error {
   }
 }
 
+/** The token of a receipt, for as long as it is needed. The key that opens replies is never kept. */
 export class Mailbox {
-  /**
-   * @param {string} path
-   * @param {Bytes} token
-   */
-  constructor(path, token) {
+  /** @param {string} path where the site is asked */
+  constructor(path) {
     this.path = path;
-    this.token = encodeBase64url(token);
+    this.token = NOTHING;
+    this.left = new AbortController();
   }
 
   /**
-   * The envelopes that wait, as they are.
+   * The replies that wait, opened.
    *
-   * Throws UnreachedError, UnansweredError, AnswerError.
+   * Throws UnreachedError, UnansweredError, AnswerError; then the token is forgotten.
    *
+   * @param {Bytes} entropy is emptied
    * @param {(part: number) => void} progress hears which part of the answer has come, from 0 to 1
+   * @returns {Promise<Reply[]>}
    */
-  async ask(progress) {
-    return decodeAnswer(await post(this.path, { token: this.token }, progress));
+  async read(entropy, progress) {
+    const { token, keyPair } = await deriveReceipt(entropy);
+    this.token = token;
+    try {
+      const replies = [];
+      for (const envelope of decodeAnswer(await this.post("", {}, progress))) {
+        replies.push(await openReply(envelope, keyPair));
+      }
+      return replies;
+    } catch (error) {
+      this.forget();
+      throw error;
+    } finally {
+      keyPair.forget();
+    }
   }
 
   /**
@@ -51,7 +70,25 @@ export class Mailbox {
    * @param {string} reply the SHA-256 of its envelope, in hex
    */
   async delete(reply) {
-    await post(`${this.path}/delete`, { token: this.token, reply }, () => {});
+    await this.post("/delete", { reply }, () => {});
+  }
+
+  /** What is being asked is given up, and nothing more can be. */
+  forget() {
+    this.left.abort();
+    wipe(this.token);
+  }
+
+  /**
+   * The body of the answer to a form, in which the token stands first.
+   *
+   * @param {string} action
+   * @param {Record<string, string>} fields
+   * @param {(part: number) => void} progress
+   */
+  post(action, fields, progress) {
+    const body = new URLSearchParams({ token: encodeBase64url(this.token), ...fields });
+    return post(this.path + action, body, this.left.signal, progress);
   }
 }
 
@@ -59,15 +96,16 @@ export class Mailbox {
  * The body of the answer to a form.
  *
  * @param {string} path
- * @param {Record<string, string>} fields
+ * @param {URLSearchParams} body
+ * @param {AbortSignal} left
  * @param {(part: number) => void} progress
  */
-async function post(path, fields, progress) {
-  const silence = new Silence();
+async function post(path, body, left, progress) {
+  const silence = new Silence(left);
   try {
     const response = await fetch(path, {
       method: "POST",
-      body: new URLSearchParams(fields),
+      body,
       mode: "same-origin",
       credentials: "omit",
       redirect: "error",
@@ -115,10 +153,17 @@ async function read(reader, hear) {
   throw new UnreachedError();
 }
 
-/** Gives a request up after a minute without a byte. */
+/** Gives a request up after a minute without a byte, or when the page is left. */
 class Silence {
-  constructor() {
+  /** @param {AbortSignal} left */
+  constructor(left) {
     this.controller = new AbortController();
+    this.left = left;
+    this.giveUp = () => this.controller.abort();
+    left.addEventListener("abort", this.giveUp);
+    if (left.aborted) {
+      this.giveUp();
+    }
     this.hear();
   }
 
@@ -126,12 +171,13 @@ class Silence {
     return this.controller.signal;
   }
 
-  hear() {
-    this.end();
-    this.timer = setTimeout(() => this.controller.abort(), PATIENCE * 1000);
-  }
-
   end() {
     clearTimeout(this.timer);
+    this.left.removeEventListener("abort", this.giveUp);
+  }
+
+  hear() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(this.giveUp, PATIENCE * 1000);
   }
 }

@@ -5,9 +5,11 @@
  * and no request is made before "Send".
  */
 
+import { clean as wipe } from "@noble/hashes/utils.js";
+
 import { FileChangedError, SubmissionError } from "../envelope/errors.js";
 import { cleanMessage, cleanName, cleanText } from "../envelope/index.js";
-import { ENTROPY, deriveReceipt } from "../envelope/receipt.js";
+import { ENTROPY, deriveReplyTo } from "../envelope/receipt.js";
 import { planSealing } from "../envelope/sealing.js";
 import { readCarried } from "./carries.js";
 import { UnsealedError, checkBrowser, checkExpected, readFragment, readKeys } from "./checks.js";
@@ -20,7 +22,6 @@ import { View } from "./view.js";
 import { WatchedFile } from "./watched.js";
 import { encodeWords } from "./words.js";
 
-/** @import { Bytes } from "../envelope/header.js" */
 /** @import { PublicKey } from "../envelope/keys.js" */
 /** @import { ReplyTo } from "../envelope/index.js" */
 /** @import { Progress, Remains } from "./uploader.js" */
@@ -403,19 +404,6 @@ function isExpected(error) {
   return error instanceof StoppedError || error instanceof FileChangedError || error instanceof RefusedError;
 }
 
-/**
- * What an envelope says of a receipt. The token and the key that opens replies are not kept on this page.
- *
- * @param {Bytes} entropy is emptied
- */
-async function deriveReplyTo(entropy) {
-  const { replyTo, token, keyPair } = await deriveReceipt(entropy);
-  for (const secret of [entropy, token, keyPair.x25519, keyPair.mlkem]) {
-    secret.fill(0);
-  }
-  return replyTo;
-}
-
 async function main() {
   const template = /** @type {HTMLTemplateElement} */ (find("keys"));
   const texts = [...template.content.querySelectorAll("p")].map((line) => ({
@@ -436,6 +424,7 @@ async function main() {
     page.checkAddress(keys);
     page.start(keys, replyTo);
   } catch (error) {
+    wipe(entropy);
     page.close(error instanceof UnsealedError ? error : new UnsealedError("This page does not work here."));
     throw error;
   }

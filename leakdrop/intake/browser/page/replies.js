@@ -7,12 +7,11 @@
  */
 
 import { AnswerError } from "../envelope/errors.js";
-import { deriveReceipt } from "../envelope/receipt.js";
 import { checkBrowser } from "./checks.js";
 import { fillPlace, find, whenLeft } from "./dom.js";
 import { Mailbox, UnansweredError, UnreachedError } from "./mailbox.js";
 import { ReplyList } from "./replylist.js";
-import { openReply, safeName } from "./reply.js";
+import { safeName } from "./reply.js";
 import { WordsField } from "./wordsfield.js";
 
 /** @import { Reply } from "./reply.js" */
@@ -57,31 +56,27 @@ class Replies {
     this.isAsking = true;
     this.setState("asking", "Asking for replies.");
     this.progress.removeAttribute("value");
+    const mailbox = new Mailbox(this.status.dataset.path ?? "");
+    this.mailbox = mailbox;
     try {
-      const receipt = await deriveReceipt(entropy);
-      const mailbox = new Mailbox(this.status.dataset.path ?? "", receipt.token);
-      const envelopes = await mailbox.ask((part) => {
+      const replies = await mailbox.read(entropy, (part) => {
         this.progress.value = part;
       });
-      const replies = [];
-      for (const envelope of envelopes) {
-        replies.push(await openReply(envelope, receipt.keyPair));
+      if (this.mailbox === mailbox) {
+        this.show(replies);
       }
-      this.show(mailbox, replies);
     } catch (error) {
       this.setState("failed", explain(error));
       find("ask").focus();
       rethrowMistake(error);
     } finally {
-      entropy.fill(0);
       this.isAsking = false;
     }
   }
 
-  /** @param {Mailbox} mailbox @param {Reply[]} replies */
-  show(mailbox, replies) {
+  /** @param {Reply[]} replies */
+  show(replies) {
     this.words.forget();
-    this.mailbox = mailbox;
     this.list.show(replies);
     this.setState("done", sayCount(replies.length));
     find("answer-title").focus();
@@ -128,6 +123,7 @@ class Replies {
 
   forget() {
     this.words.forget();
+    this.mailbox?.forget();
     this.mailbox = null;
     this.list.show([]);
   }

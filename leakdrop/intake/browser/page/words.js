@@ -51,7 +51,7 @@ export function decodeWords(text) {
     throw new ReceiptError(`Word ${unknown + 1} is not a word of any receipt: compare it with your copy.`);
   }
   try {
-    return new Uint8Array(mnemonicToEntropy(words.join(" "), wordlist));
+    return /** @type {Bytes} */ (mnemonicToEntropy(words.join(" "), wordlist));
   } catch {
     // Number and words are right, so this is the one refusal left.
     throw new ReceiptError("These words do not fit together: one is another, or two have changed places.");

@@ -7,10 +7,10 @@ import { WORDS, decodeWords, findWords, isWord, splitWords } from "./words.js";
 /** @import { Bytes } from "../envelope/header.js" */
 
 /**
- * A sentence on the words as they stand; `entropy` as soon as they are a receipt. `isWrong` says that typing
- * more cannot mend it.
+ * A sentence on the words as they stand, and whether they are a receipt. `isWrong` says that typing more cannot
+ * mend it.
  *
- * @typedef {{ entropy: Bytes | null, sentence: string, isWrong: boolean }} Judgement
+ * @typedef {{ isReceipt: boolean, sentence: string, isWrong: boolean }} Judgement
  */
 
 /**
@@ -31,16 +31,17 @@ export function judgeWords(text, isTyping) {
     return wrong(`These are ${words.length} words: a receipt has twelve. Is one there twice?`);
   }
   if (words.length < WORDS) {
-    return { entropy: null, sentence: words.length > 0 ? `${finished.length} of 12 words.` : "", isWrong: false };
+    return { isReceipt: false, sentence: words.length > 0 ? `${finished.length} of 12 words.` : "", isWrong: false };
   }
   try {
-    return { entropy: decodeWords(text), sentence: "All twelve words fit together.", isWrong: false };
+    decodeWords(text);
+    return { isReceipt: true, sentence: "All twelve words fit together.", isWrong: false };
   } catch (error) {
     if (!(error instanceof ReceiptError)) {
       throw error;
     }
     return mayGrow
-      ? { entropy: null, sentence: `${finished.length} of 12 words.`, isWrong: false }
+      ? { isReceipt: false, sentence: `${finished.length} of 12 words.`, isWrong: false }
       : wrong(
           "All twelve are words of the list, but they do not fit together: one of them is another word, or " +
             "they stand in another order. Compare each with your copy.",
@@ -50,7 +51,7 @@ export function judgeWords(text, isTyping) {
 
 /** @param {string} sentence @returns {Judgement} */
 function wrong(sentence) {
-  return { entropy: null, sentence, isWrong: true };
+  return { isReceipt: false, sentence, isWrong: true };
 }
 
 /**
@@ -75,9 +76,9 @@ export class WordsField {
     this.field.addEventListener("change", () => this.judge(false));
   }
 
-  /** Run when Enter is pressed in it. @param {() => void} act */
+  /** Run when Enter is pressed behind twelve words that fit; before, it begins a new line. @param {() => void} act */
   whenEntered(act) {
-    whenEntered(this.field, act);
+    whenEntered(this.field, act, () => this.judge(false).isReceipt);
   }
 
   get isEmpty() {
@@ -97,15 +98,16 @@ export class WordsField {
    * @returns {Bytes | null}
    */
   read() {
-    const { entropy, isWrong } = this.judge(false);
-    if (!entropy) {
-      const count = splitWords(this.field.value).length;
-      if (!isWrong) {
-        this.show(wrong(`${count === 1 ? "This is one word" : `These are ${count} words`}: a receipt has twelve.`));
-      }
-      this.field.focus();
+    const { isReceipt, isWrong } = this.judge(false);
+    if (isReceipt) {
+      return decodeWords(this.field.value);
     }
-    return entropy;
+    const count = splitWords(this.field.value).length;
+    if (!isWrong) {
+      this.show(wrong(`${count === 1 ? "This is one word" : `These are ${count} words`}: a receipt has twelve.`));
+    }
+    this.field.focus();
+    return null;
   }
 
   /** @param {Judgement} judgement */
@@ -119,6 +121,6 @@ export class WordsField {
 
   forget() {
     this.field.value = "";
-    this.show({ entropy: null, sentence: "", isWrong: false });
+    this.show({ isReceipt: false, sentence: "", isWrong: false });
   }
 }

@@ -1,0 +1,62 @@
+"""What a server remembers of the uploads that are not whole. It is gone with the process, times above all."""
+
+import time
+from collections.abc import Collection, Mapping
+
+# How many may be unfinished. At it, one that has barely begun and is left alone makes room for a new one.
+MOST_UNFINISHED = 4096
+BARELY_BYTES = 1024 * 1024
+# Seconds until one without a byte is forgotten, and until one makes room when there are too many.
+IDLE_SECONDS = 3600.0
+SCARCE_SECONDS = 60.0
+# An upload that has brought less is left alone, however often somebody asks for it.
+PROGRESS_BYTES = 16 * 1024
+
+
+class Unfinished:
+    """How many bytes of each upload are there, and since when it has brought next to none.
+
+    `received` counts what was written, `durable` what is known to outlive a crash.
+    """
+
+    def __init__(self, received: Mapping[str, int]) -> None:
+        self.received = dict(received)
+        self.durable: dict[str, int] = {}
+        now = time.monotonic()
+        # What it had, and when.
+        self._progress = {upload_id: (size, now) for upload_id, size in received.items()}
+
+    def __len__(self) -> int:
+        return len(self.received)
+
+    def begin(self, upload_id: str) -> None:
+        self._progress[upload_id] = (0, time.monotonic())
+        self.received[upload_id] = 0
+
+    def note_progress(self, upload_id: str) -> None:
+        """Somebody had an upload in hand; one that is not known stays unknown."""
+        received = self.received.get(upload_id, 0)
+        if upload_id in self._progress and received - self._progress[upload_id][0] >= PROGRESS_BYTES:
+            self._progress[upload_id] = (received, time.monotonic())
+
+    def forget(self, upload_id: str) -> None:
+        """An upload is whole, or thrown away."""
+        for known in (self.received, self.durable, self._progress):
+            known.pop(upload_id, None)
+
+    def total(self) -> int:
+        """How many bytes all of them have received."""
+        return sum(list(self.received.values()))
+
+    def is_furthest(self, offset: int) -> bool:
+        """Whether none is further along than this."""
+        return offset >= max(list(self.received.values()), default=0)
+
+    def idle(self, held: Collection[str], seconds: float) -> dict[str, int]:
+        """Those that were left alone for so long and are in nobody's hands, and what they have received."""
+        before = time.monotonic() - seconds
+        return {
+            upload_id: received
+            for upload_id, received in list(self.received.items())
+            if upload_id not in held and self._progress.get(upload_id, (0, before))[1] <= before
+        }
