@@ -63,7 +63,7 @@ def main() -> int:
     outcomes = {}
     with tempfile.TemporaryDirectory(prefix="leakdrop-fuzz-") as scratch:
         for name in names:
-            count = given.count * targets[name].share // total
+            count = -(-given.count * targets[name].share // total)
             outcomes[name] = run_target(name, count, given.seconds, Path(scratch))
             say(f"{name}: {outcomes[name]}")
     rows = [
