@@ -97,14 +97,14 @@ class Village:
         before = self.ledger.refused
         wait_until(lambda: self.ledger.refused >= before + count, patience)
 
-    def look(self, *, restart: bool = True) -> None:
+    def look(self, *, restart: bool = True, is_full: bool = False) -> None:
         """Stop, restart, and check; nobody sends meanwhile."""
         self.gate.close()
         if restart:
             self.site.stop()
             self.site.start()
         sendings = [it.sending for it in self.sources if isinstance(it, TusSource) and it.sending]
-        self.wrong += self.house.check(sendings) + self.ledger.faults
+        self.wrong += self.house.check(sendings, is_full=is_full) + self.ledger.faults
         self.ledger.faults.clear()
         self.gate.open()
 
@@ -133,7 +133,7 @@ def full_disk(folder: Path, rounds: int) -> Row:
         with village.sending():
             for _ in range(rounds):
                 village.wait_for_refusals(20)
-                village.look()
+                village.look(is_full=True)
                 village.gate.close()
                 village.site.stop()
                 village.house.make_room(0)
