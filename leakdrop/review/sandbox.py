@@ -36,10 +36,10 @@ def confine(bwrap: str, work: Path, read: Sequence[str]) -> list[str]:
     What it writes beside them stays. `work` holds a folder `tmp` for what it needs meanwhile.
     """
     folder = str(work.absolute())
-    words = ["--bind", folder, "/work", "--bind", f"{folder}/{TEMPORARY}", "/tmp"]  # noqa: S108 - of its own
+    words = ["--bind", folder, "/files", "--bind", f"{folder}/{TEMPORARY}", "/tmp"]  # noqa: S108 - of its own
     for name in read:
-        words += ["--ro-bind", f"{folder}/{name}", f"/work/{name}"]
-    return [bwrap, *_make_words(), *words, "--chdir", "/work", "--"]
+        words += ["--ro-bind", f"{folder}/{name}", f"/files/{name}"]
+    return [bwrap, *_make_words(), *words, "--chdir", "/files", "--"]
 
 
 def _make_words() -> list[str]:
