@@ -356,6 +356,7 @@ ONLY_JAVASCRIPT = {
     "errors": {"FileChangedError", "KindName"},
     "header": {"Bytes"},
     "keys": {"sha256"},  # hashlib
+    "receipt": {"deriveReplyTo"},  # the page's need alone: the public half, the secret wiped
     # Upload-Length comes first; a browser gives memory up late by itself.
     "sealing": {"Submission", "SealingPlan", "PlannedFile", "planSealing", "giveUp"},
 }
