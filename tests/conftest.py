@@ -46,8 +46,10 @@ collect_ignore = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Under nohup it is ignored, and so it would be by every program that a test starts.
+    # Under nohup, or in the background of a script, they are ignored, and so they would be by every program
+    # that a test starts.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "needs(*programs): skip with the line that installs what is missing")
 
 

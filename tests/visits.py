@@ -9,7 +9,6 @@ from tests.recorder import Recorder, Shape
 from tests.site import wait_until
 
 MIB = 1024 * 1024
-READY = "#send:not([disabled])"
 
 
 @dataclass
@@ -66,7 +65,7 @@ def send(message: str = "", *files: Path, kind: int = 0) -> Callable[[Visitor], 
         for file in files:
             visitor.find("#files").send_keys(str(file))
         wait_until(lambda: "Looking at" not in visitor.find("#list").text)
-        visitor.wait_for(READY)
+        visitor.wait_for("#send")
         visitor.browser.execute_script("document.getElementById('send').click()")
         visitor.wait_for("#status[data-state=done]")
 

@@ -30,7 +30,7 @@ ROOM_SECONDS = 5.0  # until a request that was hung up on has left its place
 class Turn:
     """What a circuit has of the places: since when it had one, how many it has, when it gave back the last.
 
-    A pause of less than `slow_seconds` does not end it. Times are of time.monotonic.
+    A pause of less than `slow_seconds` does not end it. Times are of the clock that `Slots` has.
     """
 
     began: float
@@ -45,28 +45,35 @@ class Place:
     """
 
     def __init__(
-        self, turn: Turn, hang_up: Callable[[], object], slow_seconds: float, *, resumes: bool
+        self,
+        turn: Turn,
+        hang_up: Callable[[], object],
+        slow_seconds: float,
+        clock: Callable[[], float],
+        *,
+        resumes: bool,
     ) -> None:
         self.turn = turn
         self.hang_up = hang_up
         self.resumes = resumes
         self.is_ending = False
         self._slow_seconds = slow_seconds
-        self._since = time.monotonic()
+        self._clock = clock
+        self._since = clock()
         self._received = 0
         self._before: float | None = None  # bytes a second in the last whole window
 
     def count(self, size: int) -> None:
         """So many bytes have come."""
         self._received += size
-        now = time.monotonic()
+        now = self._clock()
         if now - self._since > self._slow_seconds:
             self._before = self._received / (now - self._since)
             self._since, self._received = now, 0
 
     def speed(self) -> float:
         """Bytes a second; infinite while it is too early to say."""
-        elapsed = time.monotonic() - self._since
+        elapsed = self._clock() - self._since
         if elapsed > self._slow_seconds:
             return self._received / elapsed
         return float("inf") if self._before is None else self._before
@@ -103,7 +110,8 @@ class Slots:
     When none is free, one request makes room for a new one. First an upload that brings less than
     `LEAST_SPEED`; then, for a circuit that has no place, an upload of one that has several, or that began its
     turn earlier, `slow_seconds` ago at least; last a form that brings less than `LEAST_SPEED`. Of those,
-    one of the circuit that has most places, and the slowest, or the one whose turn is longest.
+    one of the circuit that has most places, and the slowest, or the one whose turn is longest. `clock` tells
+    seconds.
     """
 
     def __init__(
@@ -113,6 +121,7 @@ class Slots:
         refusal: Refusal = Refusal.BUSY,
         slow_seconds: float = 60,
         most_whole: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._refusal = refusal
         self._free = count
@@ -120,6 +129,7 @@ class Slots:
         self._promised = 0  # to requests that hung up on others
         self._per_circuit = per_circuit
         self._slow_seconds = slow_seconds
+        self._clock = clock
         self._turns: dict[str, Turn] = {}
         self._resting: dict[str, Turn] = {}  # in the order in which they gave back their last place
         self._places: set[Place] = set()
@@ -139,7 +149,8 @@ class Slots:
             if self._room(resumes) <= self._promised:
                 self._make_room(self._turn_of(circuit), resumes)
                 self._check_share(circuit, resumes)  # others of this circuit may have come meanwhile
-            place = Place(self._turn_of(circuit), hang_up or _nothing, self._slow_seconds, resumes=resumes)
+            turn = self._turn_of(circuit)
+            place = Place(turn, hang_up or _nothing, self._slow_seconds, self._clock, resumes=resumes)
             self._enter(circuit, place)
             if hang_up:
                 self._places.add(place)
@@ -175,10 +186,10 @@ class Slots:
     def _turn_of(self, circuit: str) -> Turn:
         """A circuit's turn, or a new one; nothing stays of a circuit that rested for `slow_seconds`."""
         self._forget_rested()
-        return self._turns.get(circuit) or self._resting.get(circuit) or Turn(time.monotonic())
+        return self._turns.get(circuit) or self._resting.get(circuit) or Turn(self._clock())
 
     def _forget_rested(self) -> None:
-        latest = time.monotonic() - self._slow_seconds
+        latest = self._clock() - self._slow_seconds
         while self._resting and next(iter(self._resting.values())).ended <= latest:
             del self._resting[next(iter(self._resting))]
 
@@ -196,7 +207,7 @@ class Slots:
         self._free_whole += not place.resumes
         place.turn.held -= 1
         if circuit and not place.turn.held:
-            place.turn.ended = time.monotonic()
+            place.turn.ended = self._clock()
             self._resting[circuit] = self._turns.pop(circuit)
             self._forget_rested()
 
@@ -217,7 +228,7 @@ class Slots:
         """The uploads of circuits that have had more than a newcomer's."""
         if newcomer.held:
             return []
-        latest = min(newcomer.began, time.monotonic() - self._slow_seconds)
+        latest = min(newcomer.began, self._clock() - self._slow_seconds)
         return [
             place for place in others if place.resumes and (place.turn.held > 1 or place.turn.began < latest)
         ]

@@ -356,26 +356,50 @@ SubtleCrypto.prototype.encrypt = async function (...given) {
 """
 
 
-def test_what_is_chosen_while_the_page_still_checks_itself_is_not_lost(standard, site, alice, tmp_path):
+@pytest.fixture
+def early(standard, site):
+    """A source at the page while it checks itself; it goes on when the window's `goOn` is called."""
+
     def slow_down(line: str) -> bytes | None:
         if ".js" not in line:
             return None
         script = SLOW_CIPHER + site.get(line.split()[1])[1]
         return b"HTTP/1.1 200 OK\r\nContent-Type: text/javascript\r\nConnection: close\r\n\r\n" + script
 
-    talk = noise(tmp_path / "talk.m4a", 10_000)
     with Relay(site.port, own_answer=slow_down) as relay:
         source = Source(standard, relay.url)
-        source.choose(talk)
-        source.find("message").send_keys("early")
-        assert not source.find("send").is_enabled()
         wait_until(lambda: source.run("return !!window.wrappedJSObject.goOn"))
-        source.run("window.wrappedJSObject.goOn()")
-        source.wait_for_form()
-        assert "talk.m4a" in source.find("list").text
-        source.press("send")
-        source.wait_for("done")
+        yield source
+
+
+def finish_checks(source: Source) -> None:
+    source.run("window.wrappedJSObject.goOn()")
+
+
+def test_what_is_chosen_while_the_page_still_checks_itself_is_not_lost(early, site, alice, tmp_path):
+    talk = noise(tmp_path / "talk.m4a", 10_000)
+    early.choose(talk)
+    early.find("message").send_keys("early")
+    finish_checks(early)
+    early.wait_for_form()
+    assert "talk.m4a" in early.find("list").text
+    assert early.state == "idle"
+    early.press("send")
+    early.wait_for("done")
     assert_arrived(site, alice, "early", talk)
+
+
+def test_send_pressed_while_the_page_still_checks_itself_sends_when_it_has(early, site, alice):
+    early.press("send")
+    assert "Write a message" in early.find("problem").text
+    early.find("message").send_keys("hurried")
+    early.press("send")
+    early.press("send")
+    assert "checks itself first" in early.find("status").text
+    assert site.envelopes() == []
+    finish_checks(early)
+    early.wait_for("done")
+    assert_arrived(site, alice, "hurried")
 
 
 def test_another_key_than_the_links_sends_nothing(standard, relay, alice):

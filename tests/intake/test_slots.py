@@ -76,6 +76,16 @@ def test_who_only_trickles_makes_room_when_all_places_are_taken(behind_tor):
         connection.close()
 
 
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Holding:
     """A request in a thread of its own, which leaves its place when it is hung up on."""
 
@@ -112,10 +122,11 @@ def end(*holding: Holding) -> None:
 
 
 def test_the_slowest_of_the_circuit_that_holds_most_is_ended_and_no_fast_one():
-    slots = Slots(4, 4, slow_seconds=1)
+    clock = Clock()
+    slots = Slots(4, 4, slow_seconds=60, clock=clock)
     fast, other = Holding(slots, "a", MUCH), Holding(slots, "b", 5)
     slow, slower = Holding(slots, "c", 20), Holding(slots, "c", 10)
-    time.sleep(1.1)  # so that it is known how fast they are
+    clock.now += 61  # so that it is known how fast they are
     with slots.take("d"):
         assert are_ended(fast, other, slow, slower) == [False, False, False, True]
         with slots.take("d"), slots.take("e"):
@@ -134,11 +145,12 @@ def test_nobody_is_ended_before_it_is_known_how_fast_they_are():
 
 
 def test_an_upload_makes_room_after_its_turn_however_fast_it_is_and_the_longest_turn_ends_first():
-    slots = Slots(2, 2, slow_seconds=0.1)
+    clock = Clock()
+    slots = Slots(2, 2, slow_seconds=60, clock=clock)
     first = Holding(slots, "a", MUCH, resumes=True)
-    time.sleep(0.1)
+    clock.now += 30
     second = Holding(slots, "b", MUCH, resumes=True)
-    time.sleep(0.2)
+    clock.now += 61
     assert not refuses(slots, "c")
     assert are_ended(first, second) == [True, False]
     end(first, second)
@@ -153,22 +165,24 @@ def test_a_turn_that_is_not_over_is_left_alone():
 
 
 def test_a_form_that_brings_enough_is_never_ended():
-    slots = Slots(2, 2, slow_seconds=0.1)
+    clock = Clock()
+    slots = Slots(2, 2, slow_seconds=60, clock=clock)
     form, upload = Holding(slots, "a", MUCH), Holding(slots, "b", MUCH, resumes=True)
-    time.sleep(0.2)
+    clock.now += 61
     assert not refuses(slots, "c")
     assert are_ended(form, upload) == [False, True]
     second = Holding(slots, "d", MUCH)
-    time.sleep(0.2)
+    clock.now += 61
     assert refuses(slots, "e")
     assert are_ended(form, second) == [False, False]
     end(form, upload, second)
 
 
 def test_an_upload_makes_room_before_a_slow_form_does():
-    slots = Slots(2, 2, slow_seconds=0.1)
+    clock = Clock()
+    slots = Slots(2, 2, slow_seconds=60, clock=clock)
     form, upload = Holding(slots, "a", 0), Holding(slots, "b", MUCH, resumes=True)
-    time.sleep(0.2)
+    clock.now += 61
     assert not refuses(slots, "c")
     assert are_ended(form, upload) == [False, True]
     end(form, upload)
@@ -189,26 +203,28 @@ def test_a_circuit_with_several_uploads_gives_one_up_at_once_to_a_circuit_withou
 
 
 def test_who_made_room_rests_before_they_push_out_others():
-    slots = Slots(2, 2, slow_seconds=2)
+    clock = Clock()
+    slots = Slots(2, 2, slow_seconds=60, clock=clock)
     first = Holding(slots, "a", MUCH, resumes=True)
-    time.sleep(1)
+    clock.now += 30
     second = Holding(slots, "b", MUCH, resumes=True)
-    time.sleep(1.1)
+    clock.now += 31
     third = Holding(slots, "c", MUCH, resumes=True)
-    time.sleep(1)
+    clock.now += 30
     assert refuses(slots, "a"), "the turn of b is over, and began later"
     assert are_ended(first, second, third) == [True, False, False]
-    time.sleep(1.1)
+    clock.now += 31
     assert not refuses(slots, "a")
     assert are_ended(second, third) == [True, False]
     end(first, second, third)
 
 
 def test_a_turn_goes_on_over_short_pauses():
-    slots = Slots(1, 1, slow_seconds=2)
+    clock = Clock()
+    slots = Slots(1, 1, slow_seconds=60, clock=clock)
     for _ in range(2):
         Holding(slots, "a", MUCH, resumes=True).end()
-        time.sleep(1.1)
+        clock.now += 31
     last = Holding(slots, "a", MUCH, resumes=True)
     assert not refuses(slots, "b")
     assert are_ended(last) == [True]

@@ -146,7 +146,7 @@ def use(watch: Watch, folder: Path) -> None:
     for level in ("standard", "safest"):
         with marked_browser(level) as browser:
             browser.navigate(f"{watch.site.url}?{MARK}=1")
-            wait_until(partial(browser.find_elements, "css selector", "#send:enabled"))
+            wait_until(partial(browser.find_elements, "css selector", "#send"))
             browser.find_element("id", "message").send_keys(f"{MARK} in words")
             browser.find_element("id", "files").send_keys(str(marked_file(folder)))
             browser.find_element("id", "send").click()

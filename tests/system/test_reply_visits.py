@@ -34,7 +34,7 @@ def list_replies(browser) -> list:
 def send(browser, url: str, message: str, words: str = "") -> str:
     """Send a message as a source does, and return the words that were shown."""
     browser.navigate(url)
-    wait_for(browser, "#send:not([disabled])")
+    wait_for(browser, "#send")
     if words:
         browser.find_element("css selector", "summary").click()
         browser.find_element("id", "earlier").send_keys(words)

@@ -60,10 +60,12 @@ class Page {
     this.chosen = [];
     /** @type {Uploader | null} */
     this.uploader = null;
+    /** "Send" was pressed before the checks were done. */
+    this.isPressed = false;
     this.isClosed = false;
   }
 
-  /** From the first moment on: what is chosen while the checks run must not be lost. */
+  /** From the first moment on: what is chosen or pressed while the checks run must not be lost. */
   listen() {
     const { view } = this;
     view.files.addEventListener("change", () => {
@@ -86,8 +88,11 @@ class Page {
   start(keys, replyTo) {
     this.keys = keys;
     this.replyTo = replyTo;
-    this.view.send.disabled = false;
     this.summarise();
+    if (this.isPressed) {
+      this.view.setState("idle", "");
+      this.send();
+    }
   }
 
   /** A file that is dropped beside the list must not replace the page, and with it what was typed. */
@@ -209,6 +214,11 @@ class Page {
     view.showProblem("");
     if (view.message.value.trim() === "" && this.chosen.length === 0) {
       view.showProblem("Write a message or choose a file first. Nothing was sent.");
+      return;
+    }
+    if (this.keys.length === 0) {
+      this.isPressed = true; // `start` goes on
+      view.setState("idle", "One moment: this page checks itself first. Then it sends.");
       return;
     }
     const replyTo = await this.chooseReplyTo();
