@@ -15,7 +15,7 @@ from leakdrop.intake.bodies import Stream, check_head, read_body
 from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.store.claims import TakenOverError
 from leakdrop.store.places import UploadPlace, Writing
-from leakdrop.store.uploads import FinishedError, OffsetError, UnknownUploadError, Upload
+from leakdrop.store.upload import FinishedError, OffsetError, UnknownUploadError, Upload
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,termination,expiration"

@@ -22,7 +22,7 @@ from leakdrop.intake.refusals import Refusal, Refused
 from leakdrop.intake.sealed import Desk
 from leakdrop.intake.slots import CountedStream, Slots, count_pieces
 from leakdrop.keyring import Keyring
-from leakdrop.store.uploads import Upload
+from leakdrop.store.upload import Upload
 
 site = Blueprint("site", __name__)
 TUS = "Tus-Resumable"

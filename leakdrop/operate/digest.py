@@ -19,7 +19,7 @@ from leakdrop.envelope.keys import PublicKey
 from leakdrop.envelope.sealing import seal
 from leakdrop.errors import LeakdropError
 from leakdrop.keyring import Keyring, load_keyring
-from leakdrop.store.drops import Drop, iso_week
+from leakdrop.store.drop import Drop, iso_week
 from leakdrop.store.layout import free_bytes
 from leakdrop.terminal import count, human_size
 

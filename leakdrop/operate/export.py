@@ -23,7 +23,7 @@ from leakdrop.bundle import (
 )
 from leakdrop.errors import BundleError, LeakdropError, NoRoomError
 from leakdrop.lists import MAX_LIST
-from leakdrop.store.drops import Drop
+from leakdrop.store.drop import Drop
 from leakdrop.store.layout import ENVELOPE, free_bytes, is_full
 from leakdrop.store.places import DropPlace
 

@@ -19,7 +19,7 @@ from leakdrop.bundle import BundleEntry, compare, load_bundle, open_regular, rea
 from leakdrop.envelope.header import read_header
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, NoRoomError
 from leakdrop.operate.importing import Refused, Tell, so_far
-from leakdrop.store.drops import Drop, iso_week
+from leakdrop.store.drop import Drop, iso_week
 from leakdrop.store.layout import ENVELOPE
 from leakdrop.store.moving import Bring, NameTakenError
 from leakdrop.store.owner import as_caller

@@ -32,7 +32,7 @@ from leakdrop.keyring import Keyring, load_keyring
 from leakdrop.operate.listening import check_address, check_group, is_unix, let_in
 from leakdrop.operate.manifest import is_up_to_date
 from leakdrop.operate.waiting import WaitingResponse, WaitingWorker
-from leakdrop.store.drops import Recovery
+from leakdrop.store.drop import Recovery
 from leakdrop.store.layout import Layout, lock
 from leakdrop.store.owner import become_owner
 from leakdrop.store.places import open_drops

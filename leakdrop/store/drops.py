@@ -5,14 +5,12 @@ written. So a drop is whole and listed, or not there; `recover` gives a row to a
 without one, and removes what can never become a drop.
 """
 
-import datetime
 import os
 import re
 import secrets
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +23,7 @@ from sqlalchemy.orm import Session
 from leakdrop.envelope.header import read_header
 from leakdrop.errors import EnvelopeError, NoRoomError, StoreError
 from leakdrop.store.database import connect, connect_postgresql, migrate
+from leakdrop.store.drop import NAME_BYTES, Drop, Recovery, this_week
 from leakdrop.store.layout import (
     ENVELOPE,
     Layout,
@@ -40,36 +39,7 @@ if TYPE_CHECKING:
     from leakdrop.store.replies import Replies
     from leakdrop.store.uploads import Uploads
 
-NAME_BYTES = 16
 _FILE_NAME = re.compile(f"[0-9a-f]{{{2 * NAME_BYTES}}}{re.escape(ENVELOPE)}")
-
-
-@dataclass(frozen=True)
-class Drop:
-    """One stored envelope: its random name (32 hex digits), size in bytes, ISO week (UTC)."""
-
-    name: str
-    size: int
-    week: str
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """What a start found: names of files that got a row, that were removed, that are no envelopes."""
-
-    listed: tuple[str, ...]
-    removed: tuple[str, ...]
-    foreign: tuple[str, ...]
-
-
-def iso_week(day: datetime.date) -> str:
-    """The ISO 8601 week of a day, as in 2026-W47."""
-    year, week, _ = day.isocalendar()
-    return f"{year}-W{week:02}"
-
-
-def this_week() -> str:
-    return iso_week(datetime.datetime.now(datetime.UTC).date())
 
 
 class Drops:

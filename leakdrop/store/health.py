@@ -12,7 +12,8 @@ from pathlib import Path
 
 from leakdrop.errors import StoreError
 from leakdrop.store.database import newest_revision
-from leakdrop.store.drops import Drop, find_files, is_envelope
+from leakdrop.store.drop import Drop
+from leakdrop.store.drops import find_files, is_envelope
 from leakdrop.store.layout import ENVELOPE, PART, Layout
 from leakdrop.store.settle import day_of_change, find_marks, needs_settling
 

@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 from leakdrop.acknowledgement import Acknowledged
 from leakdrop.errors import StoreError
 from leakdrop.store.database import first_line
-from leakdrop.store.drops import Drop, Drops, iso_week
+from leakdrop.store.drop import Drop, iso_week
+from leakdrop.store.drops import Drops
 from leakdrop.store.layout import ENVELOPE, lock_upkeep
 from leakdrop.store.models import DropRow
 from leakdrop.store.places import DropPlace

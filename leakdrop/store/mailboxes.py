@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from leakdrop.envelope.receipt import MAX_ANSWER, answer_length
 from leakdrop.errors import LeakdropError
-from leakdrop.store.drops import iso_week
+from leakdrop.store.drop import iso_week
 from leakdrop.store.models import ReplyRow
 
 MAX_REPLIES = 255

@@ -17,7 +17,8 @@ from sqlalchemy.exc import DatabaseError
 
 from leakdrop.errors import LeakdropError, NoRoomError, StoreError
 from leakdrop.store.database import first_line
-from leakdrop.store.drops import NAME_BYTES, Drop, Drops
+from leakdrop.store.drop import NAME_BYTES, Drop
+from leakdrop.store.drops import Drops
 from leakdrop.store.layout import forget_times, lock_upkeep, sync_folder
 from leakdrop.store.settle import mark_week, remove_leftovers
 from leakdrop.store.writing import Incoming

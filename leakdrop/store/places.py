@@ -14,10 +14,11 @@ from sqlalchemy import Engine
 
 from leakdrop.config import Config
 from leakdrop.errors import ConfigError
-from leakdrop.store.drops import Drop, Drops, Recovery
+from leakdrop.store.drop import Drop, Recovery
+from leakdrop.store.drops import Drops
 from leakdrop.store.mailboxes import Reply
 from leakdrop.store.moving import Bring
-from leakdrop.store.uploads import Upload
+from leakdrop.store.upload import Upload
 
 
 class Incoming(Protocol):

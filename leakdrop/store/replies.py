@@ -19,7 +19,8 @@ from pathlib import Path
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import sessionmaker
 
-from leakdrop.store.drops import Drops, this_week
+from leakdrop.store.drop import this_week
+from leakdrop.store.drops import Drops
 from leakdrop.store.layout import forget_times, sync_folder
 from leakdrop.store.mailboxes import Mailboxes, Name, Reply, check_room, is_one_answer
 from leakdrop.store.mailboxes import MailboxFullError as MailboxFullError

@@ -23,7 +23,8 @@ from random import SystemRandom
 from typing import BinaryIO
 
 from leakdrop.errors import StoreError
-from leakdrop.store.drops import NAME_BYTES, Drop, Drops
+from leakdrop.store.drop import NAME_BYTES, Drop
+from leakdrop.store.drops import Drops
 from leakdrop.store.layout import (
     PART,
     Layout,

@@ -1,10 +1,9 @@
 """Envelopes that come in piece by piece, through lost circuits and restarts.
 
-    data/uploads/<32 hex>.part     the bytes so far
-
-The part is the truth: its size is the offset. A row whose part is gone belongs to an upload that is finished:
-the part is made before the row, becomes the drop by a rename, and outlives the row when it is thrown away.
-Whoever finds a part whole makes it a drop, since a crash or a newer request may have kept its writer from it.
+An upload's part (`leakdrop.store.parts`) is the truth: its size is the offset. A row whose part is gone
+belongs to an upload that is finished: the part is made before the row, becomes the drop by a rename, and
+outlives the row when it is thrown away. Whoever finds a part whole makes it a drop, since a crash or a newer
+request may have kept its writer from it.
 
 A newer request takes an upload over from an older one, which may hang in a dead circuit: it waits for no
 more than the write that the older one is in, and what that one had written is kept and counted.
@@ -14,63 +13,35 @@ no drop that their order could tell of. To do so for each request would let anyb
 """
 
 import datetime
-import os
 import secrets
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
-from leakdrop.errors import LeakdropError, NoRoomError
+from leakdrop.errors import NoRoomError
 from leakdrop.store.claims import Claims, Hold
-from leakdrop.store.drops import NAME_BYTES, Drops
-from leakdrop.store.layout import PART, create_private, forget_times, sync_folder
+from leakdrop.store.drop import NAME_BYTES
+from leakdrop.store.drops import Drops
+from leakdrop.store.layout import PART, forget_times
 from leakdrop.store.models import UploadRow
-from leakdrop.store.unfinished import (
-    BARELY_BYTES,
-    IDLE_SECONDS,
-    MOST_UNFINISHED,
-    SCARCE_SECONDS,
-    Unfinished,
+from leakdrop.store.parts import Parts
+from leakdrop.store.unfinished import BARELY_BYTES, IDLE_SECONDS, MOST_UNFINISHED, SCARCE_SECONDS
+from leakdrop.store.upload import (
+    FINISHED,
+    UNFINISHED,
+    FinishedError,
+    OffsetError,
+    UnknownUploadError,
+    Upload,
 )
 from leakdrop.store.writing import Writing
 
-# Kept as days, since a time of day would tell when somebody was here: so up to a day longer.
-UNFINISHED = datetime.timedelta(days=3)  # from midnight: 48 to 72 hours
-FINISHED = datetime.timedelta(days=2)  # 24 to 48 hours
 # What a file system takes for a file is a multiple of this: the last bytes of a block cost nothing.
 BLOCK = 4096
-
-
-class UnknownUploadError(LeakdropError):
-    """There is no such upload: it has expired, or was ended."""
-
-
-class OffsetError(LeakdropError):
-    """These bytes do not follow those that are there: ask for the offset."""
-
-
-class FinishedError(LeakdropError):
-    """This upload has arrived already, and what arrived is kept."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """An upload: id (32 hex digits), its envelope's length, how many bytes are durable, its last day."""
-
-    id: str
-    length: int
-    offset: int
-    expires: datetime.date
-
-    @property
-    def is_finished(self) -> bool:
-        return self.offset == self.length
 
 
 class Uploads:
@@ -91,12 +62,8 @@ class Uploads:
         self._idle_seconds = idle_seconds
         self._claims = Claims()
         self._expired_on: datetime.date | None = None
-        self._unfinished = Unfinished(
-            {
-                path.name.removesuffix(PART): path.stat().st_size
-                for path in self._layout.uploads.glob(f"*{PART}")
-            }
-        )
+        self._parts = Parts(drops.layout)
+        self._unfinished = self._parts.unfinished
 
     def create(self, length: int, today: datetime.date) -> Upload:
         """A new upload for an envelope of `length` bytes.
@@ -109,9 +76,7 @@ class Uploads:
         if too_much or not self._drops.has_room(length):
             raise NoRoomError
         upload = Upload(secrets.token_hex(NAME_BYTES), length, 0, today + UNFINISHED)
-        create_private(self._layout.upload(upload.id)).close()
-        forget_times(self._layout.upload(upload.id))
-        sync_folder(self._layout.uploads)
+        self._parts.create(upload.id)
         with Session(self._engine) as session, session.begin():
             session.add(UploadRow(id=upload.id, length=length, expires=upload.expires.isoformat()))
         self._unfinished.begin(upload.id)
@@ -151,11 +116,11 @@ class Uploads:
                     raise OffsetError
                 if not self._may_grow(upload, length):
                     raise NoRoomError
-                writing = Writing(upload, self._layout.upload(upload_id), hold, self._unfinished)
+                writing = self._parts.append(upload, hold)
             try:
                 yield writing
             finally:
-                self._sync(writing)
+                self._parts.sync(writing)
                 expires = today + (FINISHED if writing.is_whole else UNFINISHED)
                 self._extend(row, expires, is_finished=writing.is_whole)
                 writing.upload = replace(upload, offset=writing.offset, expires=expires)
@@ -219,28 +184,6 @@ class Uploads:
                 path.unlink(missing_ok=True)
         forget_times(self._layout.uploads)
 
-    def _sync(self, writing: Writing) -> None:
-        """Make what a request brought durable. Raises OSError; then none of it is counted."""
-        try:
-            writing.sync()
-            if not writing.is_whole:  # else it is a drop
-                known = self._unfinished.durable.get(writing.upload.id, 0)
-                self._unfinished.durable[writing.upload.id] = max(known, writing.offset)
-        except OSError:
-            # Asked again, the kernel would say that all is well (fsync(2), "EIO").
-            with writing.hold.lock:
-                if not writing.hold.is_lost:  # else the newer request measures for itself
-                    self._lose(writing.upload.id)
-            raise
-        finally:
-            writing.close()
-
-    def _lose(self, upload_id: str) -> None:
-        """After an fsync that failed, keep of a part what is known to be durable."""
-        known = self._unfinished.durable.get(upload_id, 0)
-        self._unfinished.received[upload_id] = known
-        os.truncate(self._layout.upload(upload_id), known)
-
     def _may_grow(self, upload: Upload, length: int) -> bool:
         """Whether there is room for `length` more bytes.
 
@@ -261,17 +204,10 @@ class Uploads:
         """An upload as it is now. Only under its claim's lock.
 
         Bytes that were written become durable, and a part that is whole becomes a drop. Raises OSError if
-        they do not: then only those are left that did before.
+        they do not (`Parts.measure`).
         """
         try:
-            with self._layout.upload(row.id).open("rb") as file:
-                try:
-                    os.fsync(file.fileno())
-                except OSError:
-                    self._lose(row.id)
-                    raise
-                offset = os.fstat(file.fileno()).st_size
-            self._unfinished.durable[row.id] = self._unfinished.received[row.id] = offset
+            offset = self._parts.measure(row.id)
             if offset == row.length:
                 self._drops.adopt(self._layout.upload(row.id), row.length)
                 self._unfinished.forget(row.id)
@@ -322,13 +258,4 @@ class Uploads:
             for upload_id in upload_ids:
                 session.execute(delete(UploadRow).where(UploadRow.id == upload_id))
         self._drops.forget_write()
-        for upload_id in upload_ids:
-            self._unfinished.forget(upload_id)
-        paths = [self._layout.upload(upload_id) for upload_id in upload_ids]
-        # Removing a large file takes long, and nobody need wait for it: a crash leaves it to `recover`.
-        threading.Thread(target=self._remove, args=(paths,)).start()
-
-    def _remove(self, paths: list[Path]) -> None:
-        for path in paths:
-            path.unlink(missing_ok=True)
-        forget_times(self._layout.uploads)
+        self._parts.remove(upload_ids)

@@ -3,16 +3,12 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from leakdrop.errors import NoRoomError
 from leakdrop.store.claims import Hold
 from leakdrop.store.layout import PART, create_private, is_full
 from leakdrop.store.unfinished import Unfinished
-
-if TYPE_CHECKING:
-    from leakdrop.store.uploads import Upload
-
+from leakdrop.store.upload import Upload
 
 # Room that is kept for a form before it has brought anything, and how much it asks for at a time after that.
 FIRST_BYTES = 4 * 1024 * 1024
@@ -71,7 +67,7 @@ class Incoming:
 class Writing:
     """An upload that a request appends to."""
 
-    def __init__(self, upload: "Upload", path: Path, hold: Hold, unfinished: Unfinished) -> None:
+    def __init__(self, upload: Upload, path: Path, hold: Hold, unfinished: Unfinished) -> None:
         self.upload = upload
         self.hold = hold
         self._unfinished = unfinished

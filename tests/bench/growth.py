@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import insert
 
 from leakdrop.bundle import LIST_NAME, Bundle, BundleEntry, compute_sha256, encode_bundle
-from leakdrop.store.drops import this_week
+from leakdrop.store.drop import this_week
 from leakdrop.store.layout import ENVELOPE
 from leakdrop.store.models import DropRow
 from tests.bench.envelope import make, ours

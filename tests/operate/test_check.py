@@ -21,7 +21,8 @@ from leakdrop.errors import StoreError
 from leakdrop.operate.check import look
 from leakdrop.operate.doctor.findings import Machine, State
 from leakdrop.operate.init import make_torrc
-from leakdrop.store.drops import Drops, iso_week
+from leakdrop.store.drop import iso_week
+from leakdrop.store.drops import Drops
 from tests.keys import label_key_pair, public_key_file, write_key_files
 from tests.site import assert_one_line, leakdrop, make_test_site
 

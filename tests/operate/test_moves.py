@@ -11,7 +11,7 @@ from alembic.config import Config as AlembicConfig
 
 from leakdrop.envelope.keyfile import encode_public_key
 from leakdrop.store.database import connect, migrations_folder
-from leakdrop.store.drops import iso_week, this_week
+from leakdrop.store.drop import iso_week, this_week
 from leakdrop.store.uploads import Uploads
 from tests.keys import public_key_file
 from tests.site import Site, free_port, leakdrop, make_test_site, open_drops

@@ -21,7 +21,8 @@ from leakdrop.acknowledgement import Acknowledged, encode_acknowledgement
 from leakdrop.bundle import Bundle, encode_bundle, load_bundle
 from leakdrop.errors import BundleError
 from leakdrop.operate.moving import Moved, Mover
-from leakdrop.store.drops import Drops, this_week
+from leakdrop.store.drop import this_week
+from leakdrop.store.drops import Drops
 from leakdrop.store.health import examine
 from leakdrop.store.layout import Layout, lock_upkeep
 from leakdrop.store.settle import settle

@@ -19,7 +19,8 @@ from leakdrop.envelope.header import read_header
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.envelope.sealing import seal
 from leakdrop.errors import NoRoomError, StoreError
-from leakdrop.store.drops import Drop, Drops, iso_week
+from leakdrop.store.drop import Drop, iso_week
+from leakdrop.store.drops import Drops
 from leakdrop.store.layout import free_bytes
 from tests.keys import label_key_pair
 from tests.site import PATIENCE, open_drops, run, temporary_mount

@@ -12,7 +12,8 @@ import pytest
 
 from leakdrop.acknowledgement import Acknowledged
 from leakdrop.envelope.sealing import seal
-from leakdrop.store.drops import Drop, Drops, iso_week
+from leakdrop.store.drop import Drop, iso_week
+from leakdrop.store.drops import Drops
 from leakdrop.store.layout import free_bytes
 from leakdrop.store.leaving import (
     Leaving,

@@ -16,7 +16,8 @@ import pytest
 from leakdrop.envelope.receipt import MAX_ANSWER, UNIT, answer_length
 from leakdrop.store import mailboxes
 from leakdrop.store import replies as module
-from leakdrop.store.drops import Drops, iso_week
+from leakdrop.store.drop import iso_week
+from leakdrop.store.drops import Drops
 from leakdrop.store.mailboxes import MAX_REPLIES, MailboxFullError
 from leakdrop.store.replies import Replies
 from tests.site import PATIENCE, open_drops

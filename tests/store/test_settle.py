@@ -14,7 +14,8 @@ import pytest
 
 from leakdrop.envelope.sealing import seal
 from leakdrop.errors import StoreError
-from leakdrop.store.drops import Drop, Drops
+from leakdrop.store.drop import Drop
+from leakdrop.store.drops import Drops
 from leakdrop.store.layout import lock_upkeep
 from leakdrop.store.settle import Settled, day_of_change, monday_after, needs_settling, settle
 from tests.keys import label_key_pair

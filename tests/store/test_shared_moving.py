@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from leakdrop.errors import StoreError
-from leakdrop.store.drops import Drop, Drops
+from leakdrop.store.drop import Drop
+from leakdrop.store.drops import Drops
 from leakdrop.store.moving import NameTakenError
 from leakdrop.store.shared.drops import SharedDrops
 from leakdrop.store.shared.objects import Objects
@@ -105,7 +106,7 @@ def test_what_is_brought_has_its_week_and_what_fails_leaves_nothing(drops, objec
 
 KILLED = f"""
 import os, signal, sys
-from leakdrop.store.drops import Drop
+from leakdrop.store.drop import Drop
 from leakdrop.store.shared.objects import Bucket
 from leakdrop.store.shared.drops import SharedDrops
 from leakdrop.store.shared.writing import PART_BYTES

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from leakdrop.envelope.receipt import MAX_ANSWER, UNIT, answer_length
 from leakdrop.errors import StoreError
 from leakdrop.store import mailboxes
-from leakdrop.store.drops import iso_week
+from leakdrop.store.drop import iso_week
 from leakdrop.store.mailboxes import MailboxFullError
 from leakdrop.store.models import ReplyRow
 from leakdrop.store.shared.drops import SharedDrops

@@ -9,7 +9,8 @@ from sqlalchemy import event
 
 from leakdrop.errors import NoRoomError
 from leakdrop.store.unfinished import BARELY_BYTES, PROGRESS_BYTES
-from leakdrop.store.uploads import UnknownUploadError, Uploads
+from leakdrop.store.upload import UnknownUploadError
+from leakdrop.store.uploads import Uploads
 from tests.site import open_drops
 
 TODAY = datetime.date(2026, 11, 22)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from leakdrop.operate.doctor.findings import Finding, Mount, Patient, right, unseen, wrong
-from leakdrop.store.drops import iso_week
+from leakdrop.store.drop import iso_week
 
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 # What these keep, or how, cannot be seen from the kernel's block devices.

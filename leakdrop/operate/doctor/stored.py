@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterator
 
 from leakdrop.operate.doctor.findings import Finding, Patient, right, unseen, wrong
-from leakdrop.store.drops import iso_week
+from leakdrop.store.drop import iso_week
 from leakdrop.store.layout import Layout
 from leakdrop.store.leaving import Retention, compute_due
 from leakdrop.terminal import count, human_size

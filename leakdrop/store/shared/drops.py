@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 
 from leakdrop.errors import StoreError
 from leakdrop.store.claims import Hold
-from leakdrop.store.drops import Drop, Recovery, this_week
+from leakdrop.store.drop import Drop, Recovery, this_week
 from leakdrop.store.models import DropRow, UploadRow
 from leakdrop.store.moving import Bring, NameTakenError
 from leakdrop.store.shared.objects import Bucket, Objects, Reader
@@ -28,7 +28,7 @@ from leakdrop.store.shared.replies import SharedReplies
 from leakdrop.store.shared.rows import Rows, insert_drops, lock_upload
 from leakdrop.store.shared.uploads import SharedUploads
 from leakdrop.store.shared.writing import SharedIncoming, SharedWriting
-from leakdrop.store.uploads import Upload
+from leakdrop.store.upload import Upload
 
 # "moving" in ASCII: any number will do that nobody else locks in this database.
 MOVING = int.from_bytes(b"moving")

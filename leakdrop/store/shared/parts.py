@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 from leakdrop.errors import StoreError
-from leakdrop.store.drops import NAME_BYTES
+from leakdrop.store.drop import NAME_BYTES
 
 FORMAT = "leakdrop drop 1"
 PARTS = "parts/"

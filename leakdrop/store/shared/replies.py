@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from leakdrop.store.drops import this_week
+from leakdrop.store.drop import this_week
 from leakdrop.store.mailboxes import Mailboxes, Name, Reply, check_room, is_one_answer
 from leakdrop.store.shared.objects import GoneError, Objects
 from leakdrop.store.shared.rows import Rows

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from leakdrop.errors import StoreError
 from leakdrop.store.database import connect_postgresql, migrate
-from leakdrop.store.drops import Drop
+from leakdrop.store.drop import Drop
 from leakdrop.store.models import DropRow, PartRow, UploadRow
-from leakdrop.store.uploads import UnknownUploadError
+from leakdrop.store.upload import UnknownUploadError
 
 
 class Rows:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from leakdrop.errors import NoRoomError, StoreError
 from leakdrop.store.claims import Claims
-from leakdrop.store.drops import NAME_BYTES, Drop, this_week
+from leakdrop.store.drop import NAME_BYTES, Drop, this_week
 from leakdrop.store.models import PartRow, UploadRow
 from leakdrop.store.shared.objects import Objects
 from leakdrop.store.shared.parts import PartList, encode_list, name_folder, name_list, name_part, parse_list
@@ -20,7 +20,7 @@ from leakdrop.store.shared.room import Sightings, forget_unchanged, unfinished, 
 from leakdrop.store.shared.rows import Rows, insert_drops, lock_upload, measure_upload, select_parts
 from leakdrop.store.shared.writing import SharedWriting
 from leakdrop.store.unfinished import IDLE_SECONDS, MOST_UNFINISHED, SCARCE_SECONDS
-from leakdrop.store.uploads import (
+from leakdrop.store.upload import (
     FINISHED,
     UNFINISHED,
     FinishedError,

@@ -7,7 +7,7 @@ from leakdrop.errors import NoRoomError
 from leakdrop.store.claims import Hold
 from leakdrop.store.models import UploadRow
 from leakdrop.store.unfinished import BARELY_BYTES, PROGRESS_BYTES
-from leakdrop.store.uploads import Upload
+from leakdrop.store.upload import Upload
 
 if TYPE_CHECKING:
     from leakdrop.store.shared.uploads import SharedUploads

@@ -1,0 +1,34 @@
+"""What a drop is, wherever its envelope lies: in a data folder, or where several machines share them."""
+
+import datetime
+from dataclasses import dataclass
+
+NAME_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One stored envelope: its random name (32 hex digits), size in bytes, ISO week (UTC)."""
+
+    name: str
+    size: int
+    week: str
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What a start found: names of files that got a row, that were removed, that are no envelopes."""
+
+    listed: tuple[str, ...]
+    removed: tuple[str, ...]
+    foreign: tuple[str, ...]
+
+
+def iso_week(day: datetime.date) -> str:
+    """The ISO 8601 week of a day, as in 2026-W47."""
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02}"
+
+
+def this_week() -> str:
+    return iso_week(datetime.datetime.now(datetime.UTC).date())
