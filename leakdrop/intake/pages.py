@@ -7,6 +7,7 @@ Which of the two forms is sent follows from Accept-Encoding; no `Vary` says so, 
 page, and a file whose name is its hash decodes to the same bytes either way.
 """
 
+import base64
 import datetime
 import gzip
 import hashlib
@@ -85,6 +86,18 @@ def load_release() -> dict[str, Page]:
     return {name_by_hash(name, page.body): page for name, page in pages.items()}
 
 
+@dataclass(frozen=True)
+class Link:
+    """A static file as a page names it: browsers drop one with another SHA-256 (Subresource Integrity)."""
+
+    path: str
+    integrity: str
+
+
+def link(path: str, content: bytes) -> Link:
+    return Link(path, f"sha256-{base64.b64encode(hashlib.sha256(content).digest()).decode()}")
+
+
 def load_manifest(path: Path | None) -> dict[str, Page]:
     """The organisation's manifest and its signatures, by their addresses. Raises ConfigError."""
     if path is None:
@@ -111,7 +124,8 @@ class Pages:
         self._safety = read_operator_text(config.safety_text)
         self._manifest = load_manifest(config.manifest)
         self._static = load_release()
-        self._paths = dict(zip(STATIC, self._static, strict=True))
+        links = (link(path, page.body) for path, page in self._static.items())
+        self._links = dict(zip(STATIC, links, strict=True))
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -166,12 +180,12 @@ class Pages:
         return {
             "/": self._page(
                 "home.html",
-                script_path=self._paths["app.js"],
+                script=self._links["app.js"],
                 keys=keys,
                 uploads=UPLOADS,
                 encode_base64url=encode_base64url,
             ),
-            REPLIES: self._page("replies.html", script_path=self._paths["replies.js"], replies=REPLIES),
+            REPLIES: self._page("replies.html", script=self._links["replies.js"], replies=REPLIES),
             "/safety": self._page("safety.html", text=self._safety),
             "/key": self._page("key.html", keys=keys, groups_of_four=groups_of_four),
             "/key/all.pub": Page("".join(texts).encode(), TEXT),
@@ -197,7 +211,7 @@ class Pages:
 
     def _page(self, template: str, status: int = 200, **values: object) -> Page:
         text = self._templates.get_template(template).render(
-            config=self._config, style_path=self._paths["style.css"], **values
+            config=self._config, style=self._links["style.css"], **values
         )
         return Page(text.encode(), status=status)
 

@@ -21,6 +21,11 @@ from tests.torbrowser import TorBrowser
 pytestmark = pytest.mark.needs("firefox-esr")
 
 MARK = b"CANARY-7f3a91c2"
+TAB, ENTER = "\ue004", "\ue007"
+
+
+def strike(browser, key: str) -> None:
+    browser.actions.sequence("key", "keyboard").key_down(key).key_up(key).perform()
 
 
 def assert_arrived(site: Site, alice: KeyPair, message: str, *paths: Path) -> None:
@@ -313,7 +318,7 @@ def test_each_field_names_the_line_that_tells_what_is_wrong_with_it(site):
     assert fields["first-answer"] == fields["second-answer"] == ["wrong-answer"]
 
 
-@pytest.mark.parametrize("change", ["overwritten", "shrunk", "removed"])
+@pytest.mark.parametrize("change", ["overwritten", "shrunk", "removed", "a-byte", "grown"])
 def test_a_file_that_changes_while_it_is_sent_ends_it_with_a_clear_sentence(
     standard, site, relay, tmp_path, change
 ):
@@ -326,11 +331,18 @@ def test_a_file_that_changes_while_it_is_sent_ends_it_with_a_clear_sentence(
     if change == "overwritten":
         with path.open("r+b") as file:
             file.write(os.urandom(6_000_000))
+    elif change == "a-byte":
+        with path.open("r+b") as file:  # of what has been sent already
+            before = file.seek(500_123) and file.read(1)
+            file.seek(500_123)
+            file.write(bytes([before[0] ^ 1]))
+    elif change == "grown":
+        with path.open("ab") as file:
+            file.write(b"+")
     elif change == "shrunk":
         os.truncate(path, 3_000_000)
     else:
         path.unlink()
-    relay.pause = 0
     source.wait_for("failed", "done")
     assert "talk.m4a” has changed" in source.find("status").text
     wait_until(site.is_empty)
@@ -346,6 +358,35 @@ def test_nothing_can_be_sent_when_the_script_does_not_load(standard, site, relay
     assert relay.count("POST") == 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [lambda script: script[: len(script) // 2], lambda script: script + b";window.isAltered=true"],
+    ids=["cut", "altered"],
+)
+def test_a_script_that_is_not_the_pages_own_never_runs_and_nothing_can_be_sent(standard, site, relay, change):
+    def alter(line: str) -> bytes | None:
+        return ok("text/javascript", change(site.get(line.split()[1])[1])) if ".js" in line else None
+
+    relay.own_answer = alter
+    source = Source(standard, relay.url)
+    wait_until(lambda: any(".js" in line for line in relay.lines))
+    assert source.run("return document.readyState") == "complete"
+    assert "not ready to send" in source.find("main").text
+    assert not source.run("return window.wrappedJSObject.isAltered")
+    assert not source.browser.find_elements("css selector", "form, button, input, textarea, [type=submit]")
+    assert relay.count("POST") == 0
+
+
+def test_a_style_that_is_not_the_pages_own_is_not_used(standard, site, relay):
+    def alter(line: str) -> bytes | None:
+        if ".css" not in line:
+            return None
+        return ok("text/css", site.get(line.split()[1])[1] + b"main{display:none}")
+
+    relay.own_answer = alter
+    assert Source(standard, relay.url).wait_for_form().find("main").is_displayed()
+
+
 SLOW_CIPHER = b"""
 const { encrypt } = SubtleCrypto.prototype;
 SubtleCrypto.prototype.encrypt = async function (...given) {
@@ -356,15 +397,27 @@ SubtleCrypto.prototype.encrypt = async function (...given) {
 """
 
 
+def ok(media_type: str, body: bytes) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nConnection: close\r\n\r\n".encode() + body
+
+
+def integrity(content: bytes) -> bytes:
+    return b"sha256-" + base64.b64encode(hashlib.sha256(content).digest())
+
+
 @pytest.fixture
 def early(standard, site):
     """A source at the page while it checks itself; it goes on when the window's `goOn` is called."""
+    page = site.get("/")[1]
+    script = site.get(re.search(rb'src="(.*?)"', page)[1].decode())[1]
+    slow = SLOW_CIPHER + script
+    assert integrity(script) in page
+    page = page.replace(integrity(script), integrity(slow))
 
     def slow_down(line: str) -> bytes | None:
-        if ".js" not in line:
-            return None
-        script = SLOW_CIPHER + site.get(line.split()[1])[1]
-        return b"HTTP/1.1 200 OK\r\nContent-Type: text/javascript\r\nConnection: close\r\n\r\n" + script
+        if line == "GET / HTTP/1.1":
+            return ok("text/html; charset=utf-8", page)
+        return ok("text/javascript", slow) if ".js" in line else None
 
     with Relay(site.port, own_answer=slow_down) as relay:
         source = Source(standard, relay.url)
@@ -424,11 +477,32 @@ def test_a_damaged_link_sends_nothing(standard, relay, alice, fragment):
     assert not source.is_there("send")
 
 
-def test_skipping_to_the_content_is_no_damaged_link(standard, site):
-    source = Source(standard, site.url).wait_for_form()
-    source.run("location.hash = '#main'")
-    source.run("window.dispatchEvent(new HashChangeEvent('hashchange'))")
-    assert source.find("send").is_enabled()
+def test_a_link_that_lost_its_key_while_the_page_still_checks_itself_sends_nothing(early):
+    early.run("location.hash = `#key=${'0'.repeat(64)}`")
+    early.run("location.hash = '#main'")
+    finish_checks(early)
+    early.wait_for("failed")
+    assert "The link that you opened is damaged" in early.find("status").text
+    assert not early.is_there("send")
+
+
+def test_no_key_press_on_the_first_page_takes_the_links_key_out_of_its_address(early):
+    """The address is read when the script has come, and over Tor that can take a minute."""
+    early.run("location.hash = `#key=${'0'.repeat(64)}`")
+    assert not early.run('return document.querySelectorAll(\'a[href="/"], a[href^="#"], a[href=""]\').length')
+    for _ in range(20):
+        strike(early.browser, TAB)
+        focused = early.browser.get_active_element()
+        if focused.tag_name == "a" and early.run("return arguments[0].pathname === '/'", focused):
+            strike(early.browser, ENTER)
+    finish_checks(early)
+    early.wait_for("failed")
+    assert "not the key in the link" in early.find("status").text
+
+
+def test_the_other_pages_keep_their_way_past_the_header(site):
+    for path in ("/replies", "/safety", "/key"):
+        assert b'href="#main"' in site.get(path)[1]
 
 
 def test_a_page_that_the_browser_kept_compares_the_links_key_again(standard, site, alice):
@@ -667,6 +741,111 @@ def test_files_that_are_dropped_are_added_and_never_replace_the_page(standard, s
     assert site.open_only(alice).read_file(0) == b"dropped"
 
 
+# Drops files of one byte, by their names.
+DROP = """
+    const carried = new DataTransfer();
+    for (const name of arguments[0]) carried.items.add(new File(["1"], name));
+    const how = { dataTransfer: carried, bubbles: true, cancelable: true };
+    document.body.dispatchEvent(new DragEvent("drop", how));
+"""
+COUNT = """
+    const list = document.getElementById("list");
+    let made = 0;
+    const count = (records) => {
+        for (const { addedNodes } of records) made += addedNodes.length;
+        list.dataset.made = made;
+    };
+    new MutationObserver(count).observe(list, { childList: true });
+"""
+
+
+def test_looking_at_files_makes_each_line_of_the_list_once(standard, site):
+    source = Source(standard, site.url).wait_for_form()
+    source.run(COUNT)
+    source.run(DROP, [f"{number}.txt" for number in range(100)])
+    wait_until(lambda: "Looking" not in source.find("list").text)
+    assert len(source.browser.find_elements("css selector", "#list > li")) == 100
+    assert source.find("list").get_attribute("data-made") == "100"
+
+
+def test_the_keyboard_stays_where_it_is_while_files_are_looked_at(standard, site):
+    source = Source(standard, site.url).wait_for_form()
+    source.run(DROP, ["first.txt"])
+    source.run("document.querySelector('[aria-label=\"Remove first.txt\"]').focus()")
+    source.run(DROP, ["second.txt"])
+    wait_until(lambda: "second.txt" in source.find("list").text)
+    wait_until(lambda: "Looking" not in source.find("list").text)
+    assert standard.get_active_element().get_attribute("aria-label") == "Remove first.txt"
+
+
+# A file picker that was open when "Send" was pressed.
+OPEN_PICKER = "window.wrappedJSObject.picker = document.getElementById('files').wrappedJSObject;"
+PICK = """
+    const carried = new DataTransfer();
+    carried.items.add(new File(["late"], "late.txt"));
+    const { picker } = window.wrappedJSObject;
+    picker.files = carried.files;
+    picker.dispatchEvent(new Event("change"));
+"""
+
+
+def test_a_file_that_is_chosen_too_late_is_said_not_to_be_sent(standard, site, relay, alice, tmp_path):
+    path = noise(tmp_path / "talk.m4a", 6_000_000)
+    relay.pause = 0.02
+    source = Source(standard, relay.url).wait_for_form()
+    source.run(OPEN_PICKER)
+    source.choose(path)
+    source.press("send")
+    source.wait_for("sending")
+    source.run(PICK)
+    told = "A file that you chose too late was not sent."
+    wait_until(lambda: told in source.find("status").text)
+    assert source.state == "sending"
+    relay.pause = 0
+    source.wait_for("done")
+    assert source.find("status").text == f"Everything has arrived. {told}"
+    assert_arrived(site, alice, "", path)
+
+
+@pytest.mark.parametrize("way", [PICK, DROP], ids=["picked", "dropped"])
+def test_a_file_that_comes_when_all_has_arrived_is_said_not_to_be_sent(standard, site, way):
+    source = Source(standard, site.url).wait_for_form()
+    source.run(OPEN_PICKER)
+    source.find("message").send_keys("sent")
+    source.press("send")
+    source.wait_for("done")
+    source.run(way, ["late.txt"])
+    wait_until(lambda: "too late was not sent" in source.find("status").text)
+    assert source.state == "done"
+
+
+def test_what_was_too_late_for_one_try_is_not_said_of_the_next(standard, relay, tmp_path):
+    relay.pause = 0.02
+    source = Source(standard, relay.url).wait_for_form()
+    source.choose(noise(tmp_path / "a", 6_000_000))
+    source.press("send")
+    source.wait_for("sending")
+    source.run(DROP, ["late.txt"])
+    wait_until(lambda: "too late" in source.find("status").text)
+    source.press("cancel")
+    source.wait_for("idle")
+    assert "too late was not sent" in source.find("status").text
+    assert "late.txt" not in source.find("list").text
+    source.run(DROP, ["late.txt"])
+    wait_until(lambda: "late.txt" in source.find("list").text)
+    source.press("send")
+    source.wait_for("sending")
+    assert "too late" not in source.find("status").text
+    source.press("cancel")
+    source.wait_for("idle")
+
+
+def test_who_records_is_told_to_stop_before_choosing(site):
+    page = " ".join(site.get("/")[1].decode().split())
+    described = re.search(r'id="files-help">(.*?)</p>', page)[1]
+    assert "Stop a recording before you choose it" in described
+
+
 def test_nothing_and_too_much_are_told_before_anything_is_sent(standard, start_site, tmp_path):
     site = start_site(largest_plaintext_bytes=1024 * 1024)
     with Relay(site.port) as relay:
@@ -682,17 +861,12 @@ def test_nothing_and_too_much_are_told_before_anything_is_sent(standard, start_s
 
 def test_the_keyboard_alone_is_enough(standard, site, alice):
     source = Source(standard, site.url).wait_for_form()
-    tab, enter = "\ue004", "\ue007"
-
-    def strike(key: str) -> None:
-        standard.actions.sequence("key", "keyboard").key_down(key).key_up(key).perform()
-
     source.find("message").send_keys("by keys")
     for _ in range(20):
-        strike(tab)
+        strike(standard, TAB)
         if standard.get_active_element().get_attribute("id") == "send":
             break
-    strike(enter)
+    strike(standard, ENTER)
     source.wait_for("done")
     assert standard.get_active_element().get_attribute("id") == "after-title"
     assert_arrived(site, alice, "by keys")

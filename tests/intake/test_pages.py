@@ -1,5 +1,6 @@
 """The pages, and the headers of every answer: the same for everybody, nothing to be recognised by."""
 
+import base64
 import datetime
 import gzip
 import hashlib
@@ -55,6 +56,8 @@ def test_style_and_script_may_be_kept_for_ever_and_are_found_by_their_hashes(sit
     path = re.search(rf'"(/static/{stem}-[0-9a-f]{{16}}\.{ending})"', site.get("/")[1].decode())[1]
     status, body, headers = site.get(path)
     assert status == 200
+    whole = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    assert f'"{path}" integrity="sha256-{whole}"' in site.get("/")[1].decode()
     assert content in body
     assert hashlib.sha256(body).hexdigest()[:16] in path
     assert "immutable" in headers["Cache-Control"]
@@ -82,7 +85,8 @@ def test_pages_ask_nothing_of_other_sites_and_hold_no_inline_style_or_script(sit
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page)
         assert not re.search(r"<style| style=| on[a-z]+=", page)
         scripts = re.findall(r"<script[^>]*>[^<]*", page)
-        assert scripts == re.findall(rf'<script src="/static/{name}-[0-9a-f]{{16}}\.js" defer>', page)
+        named = rf'<script src="/static/{name}-[0-9a-f]{{16}}\.js" integrity="sha256-[\w+/]{{43}}=" defer>'
+        assert scripts == re.findall(named, page)
         assert len(scripts) == bool(name)
 
 

@@ -399,6 +399,7 @@ def test_pages_with_and_without_replies_have_one_length(open_site):
     after = post(open_site, "/replies", words=words)
     assert len(before[1]) == len(after[1]) == 65_536
     assert b'id="none"' in before[1]
+    assert b"Compare each word with your paper once more" in before[1]
     assert b'id="none"' not in after[1]
 
 

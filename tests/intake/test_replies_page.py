@@ -16,7 +16,7 @@ from leakdrop.envelope.receipt import UNIT, Receipt, derive_receipt
 from leakdrop.envelope.sealing import seal
 from leakdrop.intake.words import encode_words
 from tests.intake.source import Source, find_barriers
-from tests.intake.test_page import INSECURE
+from tests.intake.test_page import INSECURE, ok
 from tests.intake.test_pages import FIRST_LOAD
 from tests.intake.wire import Relay, answer
 from tests.keys import label_key_pair
@@ -127,6 +127,7 @@ def test_no_reply_yet_is_told_in_calm_words(each_browser, site):
     reader = Reader(each_browser, site.url).ask(new_receipt()[0])
     assert reader.find("status").text == "There is no reply yet."
     assert "not a bad sign" in reader.find("none").text
+    assert "Compare each word with your paper once more" in reader.find("none").text
     assert not reader.find("some").is_displayed()
 
 
@@ -167,7 +168,8 @@ def test_words_are_checked_as_they_are_typed(standard, relay):
     assert "do not fit together" in told.text
     field.clear()
     field.send_keys("- " + fitting.replace(" ", "\n- "))
-    assert told.text == "All twelve words fit together."
+    # One wrong word in sixteen fits as well.
+    assert told.text == "All twelve words fit together. Compare each word with your paper once more."
     assert field.get_attribute("aria-invalid") == "false"
     assert relay.count("POST") == 0
 
@@ -215,6 +217,28 @@ def test_a_reply_that_could_not_be_deleted_stays_and_is_told(standard, site, rel
     relay.own_answer = lambda _: None
     reader.press_in_list("Delete")
     wait_until(lambda: reader.replies() == [])
+
+
+@pytest.mark.parametrize("lost", ["the answer", "the question", "a fault behind it"])
+def test_a_deletion_that_was_not_confirmed_is_told_as_that(standard, site, relay, lost):
+    words, receipt = new_receipt()
+    reply_to(site, receipt, "here or gone")
+    reader = Reader(standard, relay.url).ask(words)
+    if lost == "the answer":
+        relay.cut_answers = "POST"
+    else:
+        given = b"" if lost == "the question" else answer("500 Fault")
+        relay.own_answer = lambda line: given if "delete" in line else None
+    reader.press_in_list("Delete reply 1")
+    reader.press_in_list("Delete")
+    wait_until(lambda: "may or may not be deleted" in reader.find("status").text)
+    assert "not deleted" not in reader.find("status").text
+    assert len(reader.replies()) == 1
+    relay.cut_answers, relay.own_answer = None, lambda _: None
+    reader.press_in_list("Delete")
+    wait_until(lambda: reader.replies() == [])
+    assert "was deleted" in reader.find("status").text
+    assert Reader(standard, site.url).ask(words).replies() == []
 
 
 def test_damaged_and_foreign_replies_are_told_and_the_others_are_shown(each_browser, site):
@@ -418,6 +442,20 @@ def test_no_field_is_there_when_the_script_does_not_load(standard, relay):
     reader = Reader(standard, relay.url)
     wait_until(lambda: any(".js" in line for line in relay.lines))
     assert "This page is not ready" in reader.find("main").text
+    assert not reader.browser.find_elements("css selector", "form, button, input, textarea")
+
+
+def test_a_script_that_is_not_the_pages_own_never_runs_and_no_field_is_there(standard, site, relay):
+    def alter(line: str) -> bytes | None:
+        if ".js" not in line:
+            return None
+        return ok("text/javascript", site.get(line.split()[1])[1] + b";window.isAltered=true")
+
+    relay.own_answer = alter
+    reader = Reader(standard, relay.url)
+    wait_until(lambda: any(".js" in line for line in relay.lines))
+    assert "This page is not ready" in reader.find("main").text
+    assert not reader.run("return window.wrappedJSObject.isAltered")
     assert not reader.browser.find_elements("css selector", "form, button, input, textarea")
 
 

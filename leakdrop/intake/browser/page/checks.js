@@ -97,18 +97,16 @@ async function parse(key) {
   }
 }
 
-// Where “Skip to the content” leads.
-const SKIP = "#main";
-
 /**
- * The fingerprints that an address names behind `#key=`; null if it ends in nothing that could be meant as one.
+ * The fingerprints that an address names behind `#key=`; null if it has no fragment at all.
  *
- * Throws UnsealedError for anything else: a link that was damaged on its way must not pass for one without keys.
+ * Throws UnsealedError for anything else: a link that was damaged on its way, or lost its keys to another place in
+ * the page, must not pass for one without keys.
  *
  * @param {string} fragment
  */
 export function readFragment(fragment) {
-  if (["", SKIP].includes(fragment)) {
+  if (fragment === "") {
     return null;
   }
   if (!/^#key=[\da-f]{64}(,[\da-f]{64})*$/i.test(fragment)) {

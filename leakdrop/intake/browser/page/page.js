@@ -40,6 +40,9 @@ const WAITING = {
 // A screen reader hears of the progress at every step of so many per cent.
 const STEP = 10;
 
+// Of the time that sending took, so much may go into reading all files once more. Over Tor that is many times enough.
+const CHECKING = 0.1;
+
 class Page {
   /**
    * @param {View} view
@@ -58,6 +61,8 @@ class Page {
     this.estimate = new Estimate();
     /** @type {Chosen[]} */
     this.chosen = [];
+    /** One file after another. */
+    this.looking = Promise.resolve();
     /** @type {Uploader | null} */
     this.uploader = null;
     /** "Send" was pressed before the checks were done. */
@@ -105,13 +110,12 @@ class Page {
     window.addEventListener("drop", (event) => {
       event.preventDefault();
       this.view.drop.classList.remove("over");
-      if (this.uploader || this.isClosed) {
-        return;
-      }
       const items = [...(event.dataTransfer?.items ?? [])].filter(({ kind }) => kind === "file");
       const files = items.filter((item) => !item.webkitGetAsEntry()?.isDirectory).map((item) => item.getAsFile());
-      this.add(files.filter((file) => file !== null));
-      if (files.length < items.length) {
+      if (items.length > 0) {
+        this.add(files.filter((file) => file !== null));
+      }
+      if (files.length < items.length && !this.uploader && !this.isClosed) {
         this.view.tellAdded("A folder cannot be added: open it and choose its files, or make it a ZIP file.");
       }
     });
@@ -119,32 +123,33 @@ class Page {
 
   /** @param {readonly File[]} files */
   add(files) {
+    if (this.uploader || this.isClosed) {
+      this.view.tellLate(); // a phone's list of files may stay open for long
+      return;
+    }
     for (const file of files) {
-      const one = { file, carried: /** @type {Chosen["carried"]} */ (null) };
+      const one = { file, item: this.view.addFile(file, () => this.remove(one)) };
       this.chosen.push(one);
-      this.looking = (this.looking ?? Promise.resolve()).then(async () => {
-        one.carried = await readCarried(file);
-        this.showFiles();
-      });
+      this.looking = this.looking.then(() => this.look(one));
     }
     if (files.length > 0) {
       this.view.tellAdded(files.length === 1 ? `${files[0].name} was added.` : `${files.length} files were added.`);
     }
-    this.showFiles();
     this.summarise();
   }
 
-  showFiles() {
-    if (this.uploader || this.isClosed) {
-      return;
+  /** @param {Chosen} one */
+  remove(one) {
+    this.chosen = this.chosen.filter((other) => other !== one);
+    this.view.removeFile(one);
+    this.summarise();
+  }
+
+  /** Show what a file carries, if it is still to be sent. @param {Chosen} one */
+  async look({ file, item }) {
+    if (item.isConnected) {
+      this.view.showCarried(item, await readCarried(file));
     }
-    this.view.showFiles(this.chosen, (one) => {
-      this.chosen = this.chosen.filter((other) => other !== one);
-      this.view.tellAdded(`${one.file.name} was removed.`);
-      this.showFiles();
-      this.summarise();
-      this.view.files.focus();
-    });
   }
 
   /**
@@ -237,9 +242,11 @@ class Page {
       this.tellProblem(error);
       return;
     }
+    const began = performance.now();
     const checkSources = async () => {
+      const now = performance.now();
       for (const file of watched) {
-        await file.check();
+        await file.check(now + CHECKING * (now - began));
       }
     };
     const uploader = new Uploader(
@@ -278,7 +285,7 @@ class Page {
     if (this.isClosed) {
       // It was closed while the last bytes were on their way.
       window.removeEventListener("beforeunload", warn);
-      this.view.setState("failed", `${this.view.status.textContent} What you had sent before has arrived.`);
+      this.view.setState("failed", `${this.view.sentence} What you had sent before has arrived.`);
       return;
     }
     this.isClosed = true;
@@ -299,11 +306,10 @@ class Page {
     const hasNewWords = this.view.earlier.isEmpty;
     this.uploader = null;
     if (this.isClosed) {
-      this.view.setState("failed", `${this.view.status.textContent} ${sayRemains(remains)}`);
+      this.view.setState("failed", `${this.view.sentence} ${sayRemains(remains)}`);
       return;
     }
     this.view.showWork(false);
-    this.showFiles();
     this.summarise();
     this.view.setState(
       error instanceof StoppedError ? "idle" : "failed",

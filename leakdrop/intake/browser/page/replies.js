@@ -108,7 +108,7 @@ class Replies {
       this.status.textContent = "The reply was deleted.";
       return true;
     } catch (error) {
-      this.status.textContent = `${explain(error)} The reply was not deleted.`;
+      this.status.textContent = `${explain(error)} ${sayDeleted(error)}`;
       rethrowMistake(error);
       return false;
     }
@@ -151,6 +151,15 @@ function explain(error) {
       : "The site did not answer. Try again later.";
   }
   return "Something went wrong on this page, and not by your doing. Reload it and try again.";
+}
+
+/** What a question to delete has come to. @param {unknown} error */
+function sayDeleted(error) {
+  // With any other status, and with none, the site may have deleted it before its answer went wrong.
+  const isRefused = error instanceof UnansweredError && (error.status === 503 || (error.status >= 400 && error.status < 500));
+  return isRefused
+    ? "The reply was not deleted."
+    : "The reply may or may not be deleted: press “Delete” again, or look again later.";
 }
 
 /** @param {unknown} error */

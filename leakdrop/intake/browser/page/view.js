@@ -9,7 +9,9 @@ import { WordsField } from "./wordsfield.js";
 
 /** @typedef {"idle" | "sealing" | "sending" | "waiting" | "paused" | "done" | "failed"} State */
 
-/** A file that was chosen, and what it carries as soon as that is known. @typedef {{ file: File, carried: Carried | null }} Chosen */
+/** A file that was chosen, and where it is shown. @typedef {{ file: File, item: HTMLElement }} Chosen */
+
+const LATE = "A file that you chose too late was not sent.";
 
 /** @type {Record<Topic, string>} */
 const TOPICS = {
@@ -39,30 +41,42 @@ export class View {
     this.after = find("after");
     this.earlier = new WordsField("earlier");
     this.receipt = new ReceiptCard(words);
+    this.sentence = "";
+    this.isLate = false;
   }
 
   /**
-   * The list of files, each with what it carries and a button that removes it.
+   * One more in the list of files, with a button that removes it; what it carries is shown when that is known.
    *
-   * @param {readonly Chosen[]} chosen
-   * @param {(one: Chosen) => void} remove
+   * @param {File} file
+   * @param {() => void} remove
    */
-  showFiles(chosen, remove) {
-    find("list").replaceChildren(
-      ...chosen.map((one) => {
-        const button = make("button", "Remove");
-        button.type = "button";
-        button.className = "quiet";
-        button.setAttribute("aria-label", `Remove ${one.file.name}`);
-        button.addEventListener("click", () => remove(one));
-        const head = make("p");
-        head.append(make("strong", one.file.name), make("span", saySize(one.file.size)), button);
-        const item = make("li");
-        item.append(head, describeCarried(one.carried));
-        return item;
-      }),
-    );
-    find("originals").hidden = chosen.length === 0;
+  addFile({ name, size }, remove) {
+    const button = make("button", "Remove");
+    button.type = "button";
+    button.className = "quiet";
+    button.setAttribute("aria-label", `Remove ${name}`);
+    button.addEventListener("click", remove);
+    const head = make("p");
+    head.append(make("strong", name), make("span", saySize(size)), button);
+    const item = make("li");
+    item.append(head, describeCarried(null));
+    find("list").append(item);
+    find("originals").hidden = false;
+    return item;
+  }
+
+  /** @param {Chosen} one */
+  removeFile({ file, item }) {
+    item.remove();
+    find("originals").hidden = !find("list").hasChildNodes();
+    this.tellAdded(`${file.name} was removed.`);
+    this.files.focus();
+  }
+
+  /** @param {HTMLElement} item in the list of files; the rest of it, and where the keyboard is, stay @param {Carried} carried */
+  showCarried(item, carried) {
+    item.lastElementChild?.replaceWith(describeCarried(carried));
   }
 
   /**
@@ -118,10 +132,18 @@ export class View {
    */
   setState(state, sentence) {
     this.status.dataset.state = state;
-    if (this.status.textContent !== sentence) {
-      this.status.textContent = sentence;
+    this.sentence = sentence;
+    const text = this.isLate ? `${sentence} ${LATE}` : sentence;
+    if (this.status.textContent !== text) {
+      this.status.textContent = text;
     }
     this.pause.textContent = state === "paused" ? "Go on" : "Pause";
+  }
+
+  /** A file was chosen that cannot be added any more. */
+  tellLate() {
+    this.isLate = true;
+    this.setState(/** @type {State} */ (this.status.dataset.state), this.sentence);
   }
 
   /** @param {number} percent @param {string} figures */
@@ -137,6 +159,7 @@ export class View {
     find("intro").hidden = working;
     this.work.hidden = !working;
     if (working) {
+      this.isLate = false;
       this.pause.disabled = this.cancel.disabled = false;
       this.receipt.begin(!this.earlier.isEmpty);
       find("work-title").focus();
@@ -187,7 +210,8 @@ export class View {
     this.kind.selectedIndex = 0;
     this.files.value = "";
     if (this.form.isConnected) {
-      this.showFiles([], () => {});
+      find("list").replaceChildren();
+      find("originals").hidden = true;
       for (const id of ["what", "how-long", "added", "problem"]) {
         find(id).textContent = "";
       }

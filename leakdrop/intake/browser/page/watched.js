@@ -1,28 +1,33 @@
 /**
  * Files that are watched while they are read: browsers do not notice when a chosen file is overwritten.
  *
- * A `WatchedFile` stands where a Blob is read in pieces. It remembers a sample of each mebibyte that was
- * read; before the last part of an envelope leaves, the samples are read again. A part of a file that was
- * overwritten earlier and another part that was read later would make a recording that never was.
+ * A `WatchedFile` stands where a Blob is read in pieces. It keeps the SHA-256 of each piece that was read; before
+ * the last part of an envelope leaves, the file is read once more, to its end, and compared. Then the file as a whole
+ * was, at one moment, what was sealed: a part from before a change and a part from after it would make a recording
+ * that never was.
  */
 
 import { FileChangedError } from "../envelope/errors.js";
+import { sha256 } from "../envelope/keys.js";
+import { giveUp } from "../envelope/sealing.js";
 
-const STEP = 1024 * 1024;
-const SAMPLE = 1024;
+/** @import { Bytes } from "../envelope/header.js" */
+
+/** How many bytes of a file were read, and their SHA-256 (32 bytes). @typedef {{ length: number, sum: Bytes }} Piece */
 
 export class WatchedFile {
   /** @param {File} file */
   constructor(file) {
     this.file = file;
     this.size = file.size;
-    /** @type {Map<number, Uint8Array>} */
-    this.samples = new Map();
-    this.next = 0; // where the next sample is taken
+    /** @type {Piece[]} one behind the other */
+    this.pieces = [];
+    /** Of the piece that was read last. @type {Promise<void>} */
+    this.summing = Promise.resolve();
   }
 
   /**
-   * As a Blob does it, for what `seal` reads.
+   * As a Blob does it, for what `seal` reads, which is one piece behind the other.
    *
    * @param {number} start
    * @param {number} end
@@ -36,38 +41,103 @@ export class WatchedFile {
    * @param {number} end
    */
   async read(start, end) {
-    const read = await this.file.slice(start, end).arrayBuffer();
+    // A piece's sum is made of a copy, while the piece is sealed: one copy at a time.
+    const [read] = await Promise.all([this.file.slice(start, end).arrayBuffer(), this.summing]);
     if (start === 0) {
-      this.samples.clear(); // a new reading, of what the file is now
-      this.next = 0;
+      this.forget(); // a new reading, of what the file is now
     }
-    if (start >= this.next) {
-      this.samples.set(start, new Uint8Array(read.slice(0, SAMPLE)));
-      this.next = start + STEP;
-    }
+    const { pieces } = this;
+    this.summing = sha256(new Uint8Array(read)).then((sum) => {
+      pieces.push({ length: end - start, sum });
+    });
     return read;
   }
 
   /** Nothing of the file stays here. */
   forget() {
-    for (const sample of this.samples.values()) {
-      sample.fill(0);
+    for (const { sum } of this.pieces) {
+      sum.fill(0);
     }
-    this.samples.clear();
+    this.pieces = [];
   }
 
-  /** Throws FileChangedError if the file is no longer what was read. */
-  async check() {
-    for (const [start, sample] of this.samples) {
-      let now;
-      try {
-        now = new Uint8Array(await this.file.slice(start, start + sample.length).arrayBuffer());
-      } catch (cause) {
-        throw cause instanceof DOMException ? new FileChangedError(this.file.name, cause) : cause;
-      }
-      if (now.length !== sample.length || now.some((byte, i) => byte !== sample[i])) {
+  /**
+   * Throws FileChangedError if the file is no longer what was read. What is not compared by a moment, of
+   * `performance.now()`, passes.
+   *
+   * @param {number} until
+   */
+  async check(until) {
+    await this.summing;
+    // Not by slices: only a stream of the whole file tells what came behind the size that it had.
+    const again = new Reading(this.file.stream());
+    try {
+      if (!(await this.isSame(again, until))) {
         throw new FileChangedError(this.file.name);
       }
+    } catch (cause) {
+      throw cause instanceof DOMException ? new FileChangedError(this.file.name, cause) : cause;
+    } finally {
+      again.end();
     }
+  }
+
+  /** @param {Reading} again @param {number} until */
+  async isSame(again, until) {
+    const held = new Uint8Array(Math.max(0, ...this.pieces.map(({ length }) => length)));
+    let comparing = Promise.resolve(true);
+    for (const { length, sum } of this.pieces) {
+      if (performance.now() > until) {
+        return comparing;
+      }
+      const piece = held.subarray(0, length);
+      const filled = await again.readInto(piece);
+      if (filled < length || !(await comparing)) {
+        return false;
+      }
+      comparing = sha256(piece).then((found) => found.every((byte, i) => byte === sum[i]));
+    }
+    return (await comparing) && (await again.readInto(new Uint8Array(1))) === 0;
+  }
+}
+
+/** Reads a stream in pieces of any length. */
+class Reading {
+  /** @param {ReadableStream<Bytes>} stream */
+  constructor(stream) {
+    this.reader = stream.getReader();
+    /** @type {Bytes} what was read and is not used yet */
+    this.ahead = new Uint8Array(0);
+  }
+
+  /**
+   * Fill `piece` with the next bytes, and tell how many there were.
+   *
+   * @param {Bytes} piece
+   */
+  async readInto(piece) {
+    let filled = 0;
+    while (filled < piece.length && (this.ahead.length > 0 || (await this.readAhead()))) {
+      const used = this.ahead.subarray(0, piece.length - filled);
+      piece.set(used, filled);
+      filled += used.length;
+      this.ahead = this.ahead.subarray(used.length);
+      if (this.ahead.length === 0) {
+        giveUp(used);
+      }
+    }
+    return filled;
+  }
+
+  /** False behind the last byte. */
+  async readAhead() {
+    const { done, value = this.ahead } = await this.reader.read();
+    this.ahead = value;
+    return !done;
+  }
+
+  end() {
+    // One that has failed says so again here.
+    this.reader.cancel().catch(() => {});
   }
 }

@@ -35,7 +35,7 @@ export function judgeWords(text, isTyping) {
   }
   try {
     decodeWords(text);
-    return { isReceipt: true, sentence: "All twelve words fit together.", isWrong: false };
+    return { isReceipt: true, sentence: "All twelve words fit together. Compare each word with your paper once more.", isWrong: false };
   } catch (error) {
     if (!(error instanceof ReceiptError)) {
       throw error;
