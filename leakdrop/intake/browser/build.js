@@ -98,12 +98,20 @@ const REPLACED = {
     export const textDecode = (bytes, encoding = "utf-8") => new TextDecoder(encoding).decode(bytes), textEncode = 0;`,
 };
 
-/** What is cut out of modules that are used: the first part is looked for, and stands there once. @type {Record<string, [RegExp, string]>} */
+/** @typedef {[RegExp, string]} Cut what is looked for, and stands there once; and what is put in its place */
+
+/** A method of a class. @param {string} name @returns {Cut} */
+const method = (name) => [new RegExp(`^ {4}(async )?${name}\\(.*\\{\n[^]*?^ {4}\\}\n`, "m"), ""];
+
+/** What is cut out of modules that are used. @type {Record<string, Cut[]>} */
 const CUT = {
   // A faster way to public keys, by another curve: 16 KB. Without it the ladder of RFC 7748 does all.
-  "@noble/curves/ed25519": [/^ {8}scalarMultBase: \(k\) => \{\n[^]*?^ {8}\},\n/m, ""],
-  // Names of codecs, which the pages do not show.
-  "music-metadata/lib/mp4/MP4Parser": [/^const encoderDict = \{\n[^]*?^\};\n/m, "const encoderDict = {};\n"],
+  "@noble/curves/ed25519": [[/^ {8}scalarMultBase: \(k\) => \{\n[^]*?^ {8}\},\n/m, ""]],
+  // Codecs, lengths, bit rates and chapters, which the pages do not show.
+  "music-metadata/lib/mp4/MP4Parser": [
+    [/^ {8}\/\/ Post process metadata\n[^]*?(?=^ {4}\}\n)/m, ""],
+    ...["getTrackInfo", "parseChapterTrack", "findSampleOffset", "getChunkDuration", "getSamplesPerChunk"].map(method),
+  ],
 };
 
 // The pages never show why an envelope does not open: its kind says that to the code.
@@ -140,10 +148,9 @@ function unpackWords(packed) {
 
 /**
  * @param {string} source
- * @param {RegExp} pattern
- * @param {string} rest
+ * @param {Cut} what
  */
-function cut(source, pattern, rest) {
+function cut(source, [pattern, rest]) {
   if (!pattern.test(source)) {
     throw new Error(`nothing to cut: ${pattern}`);
   }
@@ -156,7 +163,7 @@ const trim = {
   setup({ onLoad }) {
     onLoad({ filter: ERRORS }, async ({ path }) => {
       const source = await readFile(path, "utf8");
-      return { contents: cut(source, SENTENCES, "export const SENTENCES = {};\n") };
+      return { contents: cut(source, [SENTENCES, "export const SENTENCES = {};\n"]) };
     });
     onLoad({ filter: /node_modules/ }, async ({ path }) => {
       const name = path.replaceAll("\\", "/").replace(/.*\/node_modules\//, "").replace(/\.js$/, "");
@@ -176,7 +183,7 @@ const trim = {
         return { contents: `export default ${JSON.stringify(names[1])};` };
       }
       const whole = await readFile(path, "utf8");
-      const source = Object.hasOwn(CUT, name) ? cut(whole, ...CUT[name]) : whole;
+      const source = (Object.hasOwn(CUT, name) ? CUT[name] : []).reduce(cut, whole);
       if (name.startsWith("music-metadata/lib/")) {
         return { contents: source.replace(NOTES, "") };
       }
