@@ -323,7 +323,7 @@ def test_a_file_that_changes_while_it_is_sent_ends_it_with_a_clear_sentence(
     standard, site, relay, tmp_path, change
 ):
     path = noise(tmp_path / "talk.m4a", 6_000_000)
-    relay.pause = 0.02
+    relay.pause = 0.05
     source = Source(standard, relay.url).wait_for_form()
     source.choose(path)
     source.press("send")

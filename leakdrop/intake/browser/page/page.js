@@ -41,7 +41,7 @@ const WAITING = {
 const STEP = 10;
 
 // Of the time that sending took, so much may go into reading all files once more. Over Tor that is many times enough.
-const CHECKING = 0.1;
+const CHECKING = 0.05;
 
 class Page {
   /**
