@@ -46,12 +46,12 @@ class Config:
     slow_seconds: int = 60
     onion_address: str = ""
     socket_group: str = ""  # who may connect to the unix socket, beside this user
-    requests_per_circuit: str = "1200 per minute"
-    requests_in_all: str = "30000 per minute"
+    requests_per_circuit: str = "300 per minute"
+    requests_in_all: str = "150000 per minute"
     submissions_per_circuit: str = "60 per hour"
     submissions_in_all: str = "3000 per minute"
     replies_per_circuit: str = "30 per minute"
-    replies_in_all: str = "3000 per minute"
+    replies_in_all: str = "15000 per minute"
     at_once_per_circuit: int = 8
     limits_storage: str = "memory://"
     keep_acknowledged_weeks: int = 4
