@@ -10,6 +10,8 @@ It is written as DIR/.<stem>.partial-<random>/ and renamed when every byte of th
 has been checked.
 """
 
+import json
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +26,7 @@ from leakdrop.bundle import compute_sha256
 from leakdrop.envelope.opening import Envelope
 from leakdrop.review.clean import CLEAN_NAME, clean_files
 from leakdrop.review.custody import Act
+from leakdrop.review.done import Written
 from leakdrop.review.facts import describe_opened
 from leakdrop.review.inbox import ENDING, EnvelopeFile, Item, open_item, read_all
 from leakdrop.review.keys import KeySet
@@ -104,6 +107,18 @@ def extract_item(
         partial.rename(destination / stem)
     sync_folder(destination)
     return Extracted(item, destination / stem, manifest)
+
+
+def find_extracted(destination: Path, item: Item) -> Written | None:
+    """What has the place of an envelope's folder, and of which envelope its manifest says that it is."""
+    folder = destination / get_stem(item)
+    if not os.path.lexists(folder):
+        return None
+    try:
+        sha256 = json.loads((folder / MANIFEST_NAME).read_bytes())["envelope"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Written(folder, None)
+    return Written(folder, str(sha256))
 
 
 def find_leftovers(destination: Path) -> list[Path]:

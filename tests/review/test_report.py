@@ -235,12 +235,19 @@ def test_no_report_is_written_onto_the_stick(review, reviewer, tmp_path):
     assert here.code == 0
 
 
-def test_a_report_is_never_overwritten(write_report, case):
+def test_a_report_is_never_overwritten(review, write_report, reviewer, tmp_path, case):
     assert write_report("one").code == 0
     before = (case / "x.report.json").read_bytes()
     result = write_report("two")
+    assert (result.code, "is of another envelope with the same name" in result.err) == (1, True)
+    result = review("report", tmp_path / "x.envelope", "-o", case, *reviewer.arguments)
+    assert (result.code, (case / "x.report.json").read_bytes()) == (1, before)
+
+
+def test_a_report_is_written_once(review, write_report, reviewer, tmp_path, case):
+    assert write_report("one").code == 0
+    result = review("report", tmp_path / "x.envelope", "-o", case, *reviewer.arguments)
     assert (result.code, "exists already, and nothing is overwritten" in result.err) == (2, True)
-    assert (case / "x.report.json").read_bytes() == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to run it: be root, who can mount a small disk")

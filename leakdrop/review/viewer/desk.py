@@ -5,8 +5,8 @@ read out of the envelope when it is asked for; the last few that were looked at 
 """
 
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from leakdrop.review.custody import CustodyLog
 from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_file
 from leakdrop.review.keys import KeySet
 from leakdrop.review.receipts import Receipt, find_forged, get_receipt, group_by_receipt
+from leakdrop.review.twins import group_twins
 from leakdrop.review.viewer.extraction import Extraction
 from leakdrop.review.viewer.kinds import DAMAGED, Kind, find_kind
 from leakdrop.review.viewer.notes import Note, Notebook
@@ -74,12 +75,6 @@ def make_line(number: int, sight: Sight) -> Line:
     )
 
 
-def find_twins(lines: Sequence[Line]) -> list[Line]:
-    """Those that share a header with another one, but are not equal to it."""
-    times = Counter(line.header_sha256 for line in lines)
-    return [line for line in lines if line.header_sha256 and times[line.header_sha256] > 1]
-
-
 class Desk:
     """What the viewer shows, and what the reviewer does with it. Safe to use from many threads."""
 
@@ -95,7 +90,7 @@ class Desk:
         self.lines = tuple(_look(inbox, keys))
         newest_first = sorted(self.lines, key=lambda line: line.item.week, reverse=True)
         self._senders = {group[0].receipt: group for group in group_by_receipt(newest_first)}
-        self.twins = find_twins(self.lines)
+        self.twins = [line for group in group_twins(self.lines) for line in group]
         self.forged = [line for group in find_forged(self.lines) for line in group]
         self._notebook, self._log = notebook, log
         self._open: _Kept[int, Envelope] = _Kept(MOST_OPEN)

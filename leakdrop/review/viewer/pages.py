@@ -7,6 +7,7 @@ itself. Pages are long lists cut into pieces, so that 10,000 of anything stay qu
 from collections.abc import Iterator, Sequence
 
 from leakdrop.review.listing import SEALED_WORDS, enumerate_names
+from leakdrop.review.twins import WHY
 from leakdrop.review.viewer.desk import Desk, Line
 from leakdrop.review.viewer.markup import Child, Element, element, write_page
 from leakdrop.terminal import count, describe_contents, human_size
@@ -229,7 +230,7 @@ def _tell_forgers(desk: Desk, base: str) -> Iterator[Element]:
             "Different envelopes with the same header",
             element(
                 "p",
-                "Somebody who can open one of them made the other: it does not come from its source. ",
+                f"{WHY} ",
                 *link_to(base, desk.twins),
             ),
         )

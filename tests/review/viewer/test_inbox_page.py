@@ -17,6 +17,7 @@ from tests.review.inboxes import (
     list_tree,
     seal_bytes,
     seal_plaintext,
+    seal_twins,
     write_bundle,
 )
 from tests.review.viewing import number_of, parse
@@ -89,8 +90,7 @@ def test_equal_envelopes_are_one(view, reviewer, tmp_path):
 
 def test_a_forged_twin_is_told(view, reviewer, tmp_path):
     """Whoever can open an envelope can make another with the same header and other contents."""
-    honest = seal_bytes([reviewer.public], "honest")
-    forged = flip(honest, len(honest) - 1)
+    honest, forged = seal_twins([reviewer.public], "honest", "forged")
     viewer = view(honest, forged, seal_bytes([reviewer.public], "other"))
     text = viewer.ask().text
     assert "Different envelopes with the same header" in text
