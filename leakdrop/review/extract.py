@@ -15,6 +15,7 @@ from leakdrop.review.custody import Act, CustodyLog, open_log
 from leakdrop.review.done import REMARK, Done, find_done
 from leakdrop.review.extracting import (
     Extracted,
+    NotTakenError,
     describe_act,
     extract_item,
     find_extracted,
@@ -152,7 +153,7 @@ def _work(
         for job in jobs:
             try:
                 done = extract_item(job.item, keys, destination, progress, mat2=mat2)
-            except (EnvelopeError, BundleError) as refusal:
+            except (EnvelopeError, BundleError, NotTakenError) as refusal:
                 outcome.refused.append((job.item, refusal))
                 if log:
                     log.append(

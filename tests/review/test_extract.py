@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -17,7 +18,7 @@ from leakdrop.envelope.index import FileEntry, Index, ReplyTo, encode_index
 from leakdrop.envelope.padding import PIECE, padded
 from leakdrop.envelope.sealing import SourceFile, seal
 from leakdrop.errors import EnvelopeError, Kind
-from leakdrop.review.extracting import extract_item
+from leakdrop.review.extracting import NotTakenError, extract_item
 from leakdrop.review.inbox import Item
 from leakdrop.review.names import safe_names
 from tests.keys import label_key_pair
@@ -432,6 +433,46 @@ def test_two_envelopes_of_one_name_keep_apart(extract, reviewer, tmp_path):
     again = extract(tmp_path / "a/x.envelope", "-o", tmp_path / "out")
     assert (again.code, "exists already, and nothing is overwritten" in again.err) == (2, True)
     assert (tmp_path / "out/x/message.txt").read_text() == "a"
+
+
+def test_a_file_that_a_disk_does_not_take_refuses_its_envelope_alone(extract, reviewer, tmp_path, elsewhere):
+    """Here for its size: as on FAT, there is a largest one."""
+    large = [("a", b"a"), ("large", bytes(2_000_000)), ("z", b"z")]
+    envelopes = [seal_bytes([reviewer.public], str(n), large if n == 1 else [("b", b"b")]) for n in range(3)]
+    paths = write_bundle(tmp_path / "stick", envelopes)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    try:
+        words = ["-o", elsewhere / "out", "--case", elsewhere / "case"]
+        result = extract(tmp_path / "stick", *words, "--json")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert result.code == 1
+    assert sorted(path.stem for path in (paths[0], paths[2])) == list(
+        sorted(path.name for path in (elsewhere / "out").iterdir())
+    )
+    told = "This disk does not take a file of it, for its name or its size (File too large)"
+    assert result.err.startswith(f"WARNING: {paths[1].name[:8]} was not extracted. {told}")
+    ((name, kind),) = [(one["name"], one["kind"]) for one in json.loads(result.out)["refused"]]
+    assert (name, kind) == (paths[1].name, None)
+    log = (elsewhere / "case/custody.jsonl").read_text()
+    (line,) = [line for line in log.splitlines() if "Not extracted" in line]
+    assert str(elsewhere) not in line
+
+
+def test_a_name_that_a_disk_has_already_refuses_its_envelope(reviewer, tmp_path):
+    """As the short name of an earlier file, on a file system that knows such names."""
+    path = tmp_path / "x.envelope"
+    path.write_bytes(seal_bytes([reviewer.public], "m", [("a", os.urandom(12 * PIECE)), ("b", b"b")]))
+    (tmp_path / "out").mkdir()
+
+    def take_the_name(size: int) -> None:
+        (partial,) = (tmp_path / "out").iterdir()
+        (partial / "b").touch()
+
+    with pytest.raises(NotTakenError, match="does not take a file of it"):
+        extract_item(Item(path), reviewer.options.open(), tmp_path / "out", take_the_name)
+    assert list_tree(tmp_path / "out") == []
 
 
 @pytest.fixture
