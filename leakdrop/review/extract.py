@@ -14,6 +14,7 @@ from leakdrop.review.clean import CLEAN_NAME, find_mat2
 from leakdrop.review.custody import Act, CustodyLog, open_log
 from leakdrop.review.done import REMARK, Done, find_done
 from leakdrop.review.extracting import (
+    LEFT_OVER,
     Extracted,
     NotTakenError,
     describe_act,
@@ -96,7 +97,7 @@ def extract(
     check_room(destination, room, f"Extracting {count(len(jobs), 'envelope')}")
     destination.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
     for leftover in find_leftovers(destination):
-        note(f"{leftover} is left over from an extraction that was cut off: remove it.")
+        note(f"{leftover} {LEFT_OVER}")
     try:
         _work(jobs, keys, destination, outcome, log, mat2)
     finally:

@@ -130,6 +130,9 @@ def find_extracted(destination: Path, item: Item) -> Written | None:
     return Written(folder, str(sha256))
 
 
+LEFT_OVER = "is left over from an extraction that was cut off, and holds what was opened: remove it."
+
+
 def find_leftovers(destination: Path) -> list[Path]:
     """The folders of extractions that were cut off: by a power failure, say."""
     return sorted(destination.glob(".*.partial-*"))

@@ -253,7 +253,8 @@ def test_what_a_power_cut_left_is_told(extract, reviewer, tmp_path):
     left.mkdir(parents=True)
     result = extract(tmp_path / "x.envelope", "-o", tmp_path / "out")
     assert result.code == 0
-    assert result.err == f"Note: {left} is left over from an extraction that was cut off: remove it.\n"
+    told = "is left over from an extraction that was cut off, and holds what was opened: remove it."
+    assert result.err == f"Note: {left} {told}\n"
 
 
 def test_nothing_is_extracted_onto_the_stick(extract, review, reviewer, tmp_path):

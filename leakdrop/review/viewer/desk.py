@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from leakdrop.envelope.opening import Envelope, open_envelope
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError
 from leakdrop.review.custody import CustodyLog
+from leakdrop.review.extracting import find_leftovers
 from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_file
 from leakdrop.review.keys import KeySet
 from leakdrop.review.receipts import Receipt, find_forged, get_receipt, group_by_receipt
@@ -92,6 +93,8 @@ class Desk:
         self._senders = {group[0].receipt: group for group in group_by_receipt(newest_first)}
         self.twins = [line for group in group_twins(self.lines) for line in group]
         self.forged = [line for group in find_forged(self.lines) for line in group]
+        # Looked for once: what is extracted from here has such a folder, too, while it is under way.
+        self._leftovers = find_leftovers(output) if output else []
         self._notebook, self._log = notebook, log
         self._open: _Kept[int, Envelope] = _Kept(MOST_OPEN)
         self._kinds: _Kept[tuple[int, int], Kind] = _Kept(MOST_KINDS)
@@ -122,6 +125,10 @@ class Desk:
             )
         except EnvelopeError:
             return DAMAGED
+
+    def find_leftovers(self) -> list[Path]:
+        """What extractions left that were cut off before, and nobody has removed since."""
+        return [folder for folder in self._leftovers if folder.exists()]
 
     def find_sender(self, line: Line) -> list[Line]:
         """All that carry the same receipt as this one; none if it carries none, or alone."""
