@@ -10,8 +10,8 @@ from leakdrop.review.custody import Act, CustodyLog
 from leakdrop.review.extracting import Extracted, NotTakenError, describe_act, extract_item, get_stem
 from leakdrop.review.inbox import Item, explain
 from leakdrop.review.keys import KeySet
-from leakdrop.review.viewer.reply import describe_failure
 from leakdrop.seal.files import PRIVATE_FOLDER, check_room
+from leakdrop.terminal import describe_os_error
 
 
 class StoppedError(LeakdropError):
@@ -59,7 +59,7 @@ class Extraction:
             remark = f"Not extracted: {explain(item, error)}"
             self._tell(lambda: Act("extract", item.name, remark=remark))
         except (LeakdropError, OSError) as error:
-            self.failure = describe_failure(error)
+            self.failure = _describe(error)
         else:
             self._tell(lambda: describe_act(extracted, keys))
         finally:
@@ -81,9 +81,13 @@ class Extraction:
             if self._log:
                 self._log.append(make_act())
         except (LeakdropError, OSError) as error:
-            self.untold = f"The custody log does not tell of it. {describe_failure(error)}"
+            self.untold = f"The custody log does not tell of it. {_describe(error)}"
 
     def _count(self, size: int) -> None:
         if self._is_stopped:
             raise StoppedError
         self.done += size
+
+
+def _describe(error: LeakdropError | OSError) -> str:
+    return describe_os_error(error) if isinstance(error, OSError) else str(error)
