@@ -77,11 +77,11 @@ def report(
     refused = list(before.refused)
     for item, _ in refused:
         log.append(Act("report", item.name, remark=f"Not reported: {REMARK}"))
-    items, total = [], 0
+    done_before, items, total = before.items, [], 0
     for item in inbox.items:
         sight = look_at(item, keys.pairs)
-        findings.add(sight, done_before=item in before.items)
-        if item not in before.items:
+        findings.add(sight, done_before=item in done_before)
+        if item not in done_before:
             items.append(item)
             total += sight.length
     try:
