@@ -157,10 +157,15 @@ def _tell_extraction(desk: Desk, here: str, line: Line, extraction: Extraction |
         yield element("p", "Extracted, and every byte checked, into ", bdi(str(extraction.extracted.folder)))
         if not extraction.extracted.is_as_listed:
             yield element("p", "It opens, but has another SHA-256 than bundle.json says.")
-        if extraction.failure:
-            yield element("p", f"The custody log does not tell of it. {extraction.failure}")
+        yield from _tell_untold(extraction)
         return
     if extraction:
         yield element("p", f"It was not extracted. {extraction.failure}", role="status")
+        yield from _tell_untold(extraction)
     yield element("p", "Into ", bdi(str(desk.output)), ", in a folder of its own, under safe names.")
     yield element("div", _make_button("Extract this submission", here, "extract"), class_="buttons")
+
+
+def _tell_untold(extraction: Extraction) -> Iterator[Child]:
+    if extraction.untold:
+        yield make_notice("The custody log is not whole", element("p", extraction.untold))

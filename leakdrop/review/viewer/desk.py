@@ -5,8 +5,8 @@ read out of the envelope when it is asked for; the last few that were looked at 
 """
 
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import Generic, TypeVar
 from leakdrop.envelope.opening import Envelope, open_envelope
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError
 from leakdrop.review.custody import CustodyLog
+from leakdrop.review.extracting import find_leftovers
 from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_file
 from leakdrop.review.keys import KeySet
 from leakdrop.review.receipts import Receipt, find_forged, get_receipt, group_by_receipt
+from leakdrop.review.twins import group_twins
 from leakdrop.review.viewer.extraction import Extraction
 from leakdrop.review.viewer.kinds import DAMAGED, Kind, find_kind
 from leakdrop.review.viewer.notes import Note, Notebook
@@ -74,12 +76,6 @@ def make_line(number: int, sight: Sight) -> Line:
     )
 
 
-def find_twins(lines: Sequence[Line]) -> list[Line]:
-    """Those that share a header with another one, but are not equal to it."""
-    times = Counter(line.header_sha256 for line in lines)
-    return [line for line in lines if line.header_sha256 and times[line.header_sha256] > 1]
-
-
 class Desk:
     """What the viewer shows, and what the reviewer does with it. Safe to use from many threads."""
 
@@ -95,8 +91,10 @@ class Desk:
         self.lines = tuple(_look(inbox, keys))
         newest_first = sorted(self.lines, key=lambda line: line.item.week, reverse=True)
         self._senders = {group[0].receipt: group for group in group_by_receipt(newest_first)}
-        self.twins = find_twins(self.lines)
+        self.twins = [line for group in group_twins(self.lines) for line in group]
         self.forged = [line for group in find_forged(self.lines) for line in group]
+        # Looked for once: what is extracted from here has such a folder, too, while it is under way.
+        self._leftovers = find_leftovers(output) if output else []
         self._notebook, self._log = notebook, log
         self._open: _Kept[int, Envelope] = _Kept(MOST_OPEN)
         self._kinds: _Kept[tuple[int, int], Kind] = _Kept(MOST_KINDS)
@@ -127,6 +125,10 @@ class Desk:
             )
         except EnvelopeError:
             return DAMAGED
+
+    def find_leftovers(self) -> list[Path]:
+        """What extractions left that were cut off before, and nobody has removed since."""
+        return [folder for folder in self._leftovers if folder.exists()]
 
     def find_sender(self, line: Line) -> list[Line]:
         """All that carry the same receipt as this one; none if it carries none, or alone."""

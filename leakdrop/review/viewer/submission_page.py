@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from leakdrop.envelope.opening import Envelope
 from leakdrop.errors import BundleError, EnvelopeError, Kind
 from leakdrop.review.listing import SEALED_WORDS
+from leakdrop.review.twins import WHY
 from leakdrop.review.viewer.acts import (
     ADVICE,
     make_buttons,
@@ -132,8 +133,7 @@ def _tell_readers(desk: Desk, base: str, line: Line) -> Iterator[Child]:
             "Another envelope has the same header",
             element(
                 "p",
-                "Somebody who can open one of them made the other: it does not come from its source. "
-                "Beside this one: ",
+                f"{WHY} Beside this one: ",
                 *link_to(base, others),
             ),
         )
