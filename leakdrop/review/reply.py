@@ -58,7 +58,7 @@ def reply(
     with open_item(item, keys.pairs) as (_, envelope):
         if forged := name_forged(item, inbox, keys):
             if not anyway:
-                raise ForgedError(f"{forged} {MAY_READ} With --anyway it is.")
+                raise ForgedError(f"{forged} {MAY_READ} Nothing was sealed; with --anyway it is.")
             warn(forged)
         sealed = seal_reply(item, envelope, answer, bundle, may_be_forged=bool(forged))
     say(sealed.sentence)

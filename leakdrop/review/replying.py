@@ -44,7 +44,7 @@ CARRY_OVER = (
     "This bundle is on this machine's own disk, and not on the stick: copy the file into the folder "
     "“replies” of the bundle on the stick, or its source never gets it."
 )
-MAY_READ = "Whoever forged it could read the reply, and nothing was sealed."
+MAY_READ = "Whoever forged it could read the reply."
 
 
 class ForgedError(LeakdropError):

@@ -371,8 +371,8 @@ def test_a_forgery_is_told_when_somebody_is_about_to_answer_it(answering, forger
         assert (result.code, result.out) == (1, "")
         assert result.err == (
             f"leakdrop-review: {names} have the same mailbox and different keys: one of them is forged, "
-            "perhaps this one. Whoever forged it could read the reply, and nothing was sealed. "
-            "With --anyway it is.\n"
+            "perhaps this one. Whoever forged it could read the reply. "
+            "Nothing was sealed; with --anyway it is.\n"
         )
     assert not (tmp_path / "stick/replies").exists()
     assert not (tmp_path / "case").exists()
