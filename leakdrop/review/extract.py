@@ -25,7 +25,7 @@ from leakdrop.review.extracting import (
 from leakdrop.review.inbox import Inbox, Item, explain, look_at, open_inbox
 from leakdrop.review.keys import KeyOptions, KeySet
 from leakdrop.review.listing import Findings, describe_inbox, describe_refusal
-from leakdrop.review.places import refuse_file_system_of
+from leakdrop.review.places import refuse_stick
 from leakdrop.seal.files import PRIVATE_FOLDER, check_room
 from leakdrop.terminal import (
     Progress,
@@ -79,14 +79,14 @@ def extract(
 
     1, too, if another envelope of the same name was extracted there before, or one has a twin.
     `case` is the folder of a custody log, if one is kept; with `clean`, 1 too if a file could not be
-    cleaned. Raises UsageError (the destination is on the bundle's file system, or holds that envelope
-    already; mat2 is missing), NoRoomError, BundleError, KeyFileError, PassphraseError, ReportError
+    cleaned. Raises UsageError (the destination is on a bundle's stick, or holds that envelope already;
+    mat2 is missing), NoRoomError, BundleError, KeyFileError, PassphraseError, ReportError
     and OSError.
     """
     mat2 = find_mat2() if clean else None
     inbox = open_inbox(path)
-    if inbox.bundle and not here:
-        refuse_file_system_of(inbox.bundle, destination)
+    if not here:
+        refuse_stick(destination, bundle=inbox.bundle)
     log = open_log(case, inbox.bundle, here=here) if case else None
     done = find_done(inbox, lambda item: find_extracted(destination, item))
     keys = options.open()

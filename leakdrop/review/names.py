@@ -51,6 +51,11 @@ def safe_names(names: Sequence[str], reserved: Iterable[str] = ()) -> list[str]:
     return safe
 
 
+def safe_name_with(name: str, mark: str) -> str:
+    """A safe name with a mark before its ending; what makes it too long is cut off before the mark."""
+    return _shorten(safe_name(name), mark)
+
+
 def is_device(name: str) -> bool:
     """Whether Windows takes this for a device: COM1, nul.txt, and the like with superscript digits."""
     stem = unicodedata.normalize("NFKC", name).partition(".")[0]

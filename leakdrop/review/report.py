@@ -33,7 +33,7 @@ from leakdrop.review.facts import describe_opened, sum_files
 from leakdrop.review.inbox import Inbox, Item, explain, look_at, open_inbox, open_item
 from leakdrop.review.keys import KeyOptions, KeySet
 from leakdrop.review.listing import Findings, describe_inbox, describe_refusal
-from leakdrop.review.media import MISSING, MediaReader
+from leakdrop.review.media import LEFT_OUT, MISSING, SLOW, MediaReader
 from leakdrop.review.reportpage import FORMAT, write_page
 from leakdrop.review.signing import sign_report
 from leakdrop.seal.files import PRIVATE_FOLDER, create_whole_file
@@ -90,8 +90,9 @@ def report(
                 note(MISSING)
             for item in items:
                 try:
+                    progress.rename(f"Checking {item.short_name}")
                     twins = findings.find_twins(item)
-                    done.append(report_item(item, keys, log, media, progress, twins=twins))
+                    done.append(report_item(item, keys, log, media, progress, progress.rename, twins=twins))
                 except (EnvelopeError, BundleError) as refusal:
                     refused.append((item, refusal))
                     log.append(Act("report", item.name, remark=f"Not opened: {explain(item, refusal)}"))
@@ -124,17 +125,23 @@ def report_item(
     log: CustodyLog,
     media: MediaReader,
     progress: Callable[[int], object] = lambda size: None,
+    rename: Callable[[str], object] = lambda label: None,
     *,
     twins: Sequence[str] = (),
 ) -> Reported:
-    """Write the report of one envelope beside the log. `twins` are those that share its header.
+    """Write the report of one envelope beside the log. `rename` is told which file is looked at; `twins` are
+    those that share its header.
 
     Raises EnvelopeError (any kind), BundleError and OSError; then there is no report of it.
     """
     with open_item(item, keys.pairs) as (source, envelope):
         opened = describe_opened(item, envelope, source, keys, sum_files(envelope, source, progress))
-        for number, file in enumerate(opened["files"]):
-            file["media"] = asdict(media.read(envelope, number))
+        total = len(opened["files"])
+        facts = media.read_all(
+            envelope, lambda number: rename(f"{item.short_name}: file {number + 1:,} of {total:,}")
+        )
+        for file, found in zip(opened["files"], facts, strict=True):
+            file["media"] = asdict(found)
     key = envelope.key.public
     sha256, size = opened["envelope"]["sha256"], opened["envelope"]["size"]
     log.append(
@@ -220,6 +227,8 @@ def _tell(
     for one in done:
         if not one.is_as_listed:
             warn(f"{one.item.short_name} opens, but has another SHA-256 than bundle.json says.")
+        if late := sum(file["media"]["failure"] in (SLOW, LEFT_OUT) for file in one.content["files"]):
+            note(f"Media facts of {count(late, 'file')} of {one.item.short_name} were left out: too slow.")
     if skipped:
         note(f"{count(len(skipped), 'envelope')} had a report in {destination} before; nothing was changed.")
     if as_json:

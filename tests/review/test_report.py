@@ -19,6 +19,7 @@ from leakdrop.envelope.keyfile import encode_public_key
 from leakdrop.envelope.keys import derive_sign_key
 from leakdrop.envelope.sealing import SourceFile, seal
 from leakdrop.errors import Kind, ReportError
+from leakdrop.review import media
 from leakdrop.review.custody import Act, CustodyLog, check_log
 from leakdrop.review.signing import CONTEXT, parse_report, sign_report
 from leakdrop.review.verify import verify_report
@@ -185,6 +186,15 @@ def test_a_file_that_breaks_its_reader_stops_nothing(write_report, case):
     assert write_report("", [("broken.m4a", cut), ("other.mp3", b"\xff\xfb" + bytes(50))]).code == 0
     for file in load(case)["files"]:
         assert file["media"]["failure"] == "The library that reads this format failed on this file."
+
+
+def test_media_that_took_too_long_are_told_in_the_report_and_on_the_terminal(write_report, case, monkeypatch):
+    monkeypatch.setattr(media, "SECONDS_IN_ALL", 0)
+    result = write_report("m", [("a.tiff", b"II*\0" * 20), ("b.tiff", b"II*\0" * 20)])
+    assert result.err == "Note: Media facts of 2 files of x.envelope were left out: too slow.\n"
+    sentence = "Left out: reading the files before this one took too long."
+    assert [file["media"]["failure"] for file in load(case)["files"]] == [sentence] * 2
+    assert (case / "x.report.html").read_text().count(sentence) == 2
 
 
 def test_without_the_libraries_a_report_says_so_and_is_whole(reviewer, tmp_path, case):
