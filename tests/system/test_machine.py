@@ -3,6 +3,7 @@
 What of the units this enforces, and what not: tests/machine.py. tor is Debian's, and has no network.
 """
 
+import datetime
 import os
 import re
 import tempfile
@@ -14,6 +15,9 @@ import pytest
 
 from leakdrop.envelope.keys import KeyPair
 from leakdrop.envelope.opening import open_envelope
+from leakdrop.operate.doctor import findings as doctor
+from leakdrop.operate.doctor.findings import Patient
+from leakdrop.operate.doctor.machine import look_at_temporary_files
 from tests.circuits import Circuit, submit
 from tests.keys import write_key_files
 from tests.machine import PYTHON, Machine, start_machine
@@ -167,6 +171,25 @@ def test_what_came_while_root_tried_it_settles_before_it_changes_hands(machine, 
     after = drops_of(machine)
     assert {status.st_uid for status in after.values()} == {machine.user("leakdrop")}
     assert all(after[name].st_ino != before[name].st_ino for name in before)
+
+
+def test_what_check_tells_to_do_for_temporary_files_puts_them_into_memory(machine, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", "/tmp")
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "self" / "mountinfo").write_text("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    patient = Patient(None, Path(), datetime.date.min, Path(), doctor.Machine(tmp_path))
+    (finding,) = look_at_temporary_files(patient)
+    line, anew, _ = finding.mend.partition(", and start the machine anew")
+    assert anew
+    assert machine.do("sh", "-c", line).returncode == 0
+    machine.do("systemctl", "daemon-reload")
+    try:
+        assert machine.do("systemctl", "restart", "local-fs.target").returncode == 0
+        assert machine.do("stat", "--file-system", "--format=%T", "/tmp").stdout == "tmpfs\n"
+        assert machine.do("stat", "--format=%a", "/tmp").stdout == "1777\n"
+    finally:
+        machine.do("umount", "/tmp")
+        machine.path("/etc/fstab").unlink()
 
 
 def test_units_of_an_older_leakdrop_are_made_anew(machine, source):
