@@ -190,6 +190,12 @@ def test_what_mends_a_file_leaves_those_that_are_right_as_they_were(site, machin
     for path in site.data.rglob("*"):
         shutil.chown(path, 1)
     first, *others = site.envelopes()
+    away = site.folder / "away"
+    away.write_text("of somebody else's")
+    away.chmod(0o644)
+    (site.data / "uploads" / "link").symlink_to(away)
+    os.lchown(site.data / "uploads" / "link", 3 if subject == "owner" else 1, 1)
+    others.append(away)
     before = {path: path.stat().st_ctime_ns for path in others}
     damage(site.data, first)
     assert run("sh", "-c", find(site, machine, subject).mend).returncode == 0

@@ -28,7 +28,9 @@ def look_at_permissions(patient: Patient) -> Iterator[Finding]:
     open_paths = [path for path in private if path.stat().st_mode & 0o077]
     if open_paths:
         yield wrong(
-            "permissions", f"others can look into {open_paths[0]}", _mend(data, "-perm /077", "chmod go=")
+            "permissions",
+            f"others can look into {open_paths[0]}",
+            _mend(data, "! -type l -perm /077", "chmod go="),
         )
     else:
         yield right("permissions", f"{data} is for its user alone")
@@ -64,17 +66,20 @@ def look_at_owner(patient: Patient) -> Iterator[Finding]:
             "owner",
             f"{data} belongs to root: what breaks the server would own the machine",
             "adduser --system --group leakdrop; once leakdrop settle; then "
-            + _mend(data, "! -user leakdrop", "chown leakdrop:"),
+            + _mend(data, "! -user leakdrop", "chown -h leakdrop:"),
         )
     elif other:
-        mend = _mend(data, f"! -user {owner}", f"chown {owner}:{group}")
+        mend = _mend(data, f"! -user {owner}", f"chown -h {owner}:{group}")
         yield wrong("owner", f"{other} belongs to somebody else", mend)
     else:
         yield right("owner", f"{data} belongs to one user, and not to root")
 
 
 def _mend(data: Path, wrong: str, command: str) -> str:
-    """A command line that changes only what is wrong: a drop that it changed would look settled."""
+    """A command line that changes only what is wrong: a drop that it changed would look settled.
+
+    Nor may it follow a link, which whoever broke the server could have put there.
+    """
     return f"find {data} {wrong} -exec {command} {{}} +"
 
 
