@@ -127,7 +127,7 @@ def make_etc(etc: Path) -> None:
     users = USERS.items()
     (etc / "passwd").write_text("".join(f"{name}:x:{n}:{n}::/:/usr/sbin/nologin\n" for name, n in users))
     (etc / "group").write_text("".join(f"{name}:x:{n}:\n" for name, n in users) + "nogroup:x:65534:\n")
-    (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\n")
+    (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
     (etc / "machine-id").write_text(f"{1:032x}\n")
     (etc / "systemd" / "system").mkdir(parents=True)
     (etc / "tor").mkdir()

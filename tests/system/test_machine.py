@@ -28,6 +28,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="to run it: be root"),
     pytest.mark.skipif(not PYTHON.exists(), reason=f"to run it: make the environment with {PYTHON}"),
 ]
+SCALING = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
 INSTALL = "/srv/leakdrop/system/install"
 UPKEEP = "leakdrop-upkeep.service"
 CLOSED = ("/", "/etc", "/srv/leakdrop", "/srv/leakdrop/keys", "/run", "/run/lock", "/dev", "/dev/shm")
@@ -190,6 +191,31 @@ def test_what_check_tells_to_do_for_temporary_files_puts_them_into_memory(machin
     finally:
         machine.do("umount", "/tmp")
         machine.path("/etc/fstab").unlink()
+
+
+def test_with_several_machines_upkeep_reaches_what_they_share(machine):
+    """By the lines of docs/scaling.md, and by a name that no server is asked for."""
+    lines = re.search(r"```ini\n(.*?)```", SCALING, re.DOTALL)[1]
+    lines = re.sub("^ +", "", re.sub("[0-9.]{7,}", "127.0.0.1", lines), flags=re.MULTILINE)
+    machine.path("/etc/hosts").write_text("127.0.0.1 db.internal\n")
+    machine.do("systemd-run", "--unit=shared", "/usr/bin/python3", "-m", "http.server", "5432")
+    dial = "import socket; socket.create_connection(('db.internal', 5432), 5)"
+    wait_until(lambda: machine.do("/usr/bin/python3", "-c", dial).returncode == 0)
+    more = machine.path(f"/etc/systemd/system/{UPKEEP}.d")
+    more.mkdir()
+    try:
+        start = f'[Service]\nExecStart=\nExecStart=/opt/leakdrop/bin/python -c "{dial}"\n'
+        (more / "start.conf").write_text(start)
+        machine.do("systemctl", "daemon-reload")
+        assert machine.do("systemctl", "start", UPKEEP).returncode == 1
+        (more / "override.conf").write_text(lines)
+        machine.do("systemctl", "daemon-reload")
+        assert machine.do("systemctl", "start", UPKEEP).returncode == 0, machine.journal()
+    finally:
+        machine.do("systemctl", "stop", "shared")
+        for path in (*more.iterdir(), more):
+            path.rmdir() if path.is_dir() else path.unlink()
+        machine.do("systemctl", "daemon-reload")
 
 
 def test_units_of_an_older_leakdrop_are_made_anew(machine, source):
