@@ -89,12 +89,14 @@ def start_machine(root: Path) -> Iterator[Machine]:
     """A machine that has started, with leakdrop in /opt/leakdrop and no site yet."""
     make_root(root)
     cgroup = find_cgroup2() / f"leakdrop-{os.getpid()}"
-    cgroup.mkdir()
+    cgroup.mkdir(exist_ok=True)
     join = f'echo $$ > {cgroup}/cgroup.procs; exec "$@"'
     spaces = ("--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child")
     boot = ("sh", "-euc", BOOT, str(root), str(LIBRARIES), PATH)
+    # It ends with this process, however that ends.
+    bound = ("setpriv", "--pdeathsig", "KILL")
     with (root.parent / "boot.log").open("wb") as log:
-        process = subprocess.Popen(["sh", "-euc", join, "sh", "unshare", *spaces, *boot],
+        process = subprocess.Popen(["sh", "-euc", join, "sh", *bound, "unshare", *spaces, *boot],
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # fmt: skip
     try:
         wait_until(lambda: process.poll() is not None or find_child(process.pid))
@@ -158,10 +160,11 @@ def make_program(opt: Path) -> None:
     command.chmod(0o755)
 
 
-def find_cgroup2() -> Path:
-    """Where this machine has its cgroups of the second kind (proc(5), mountinfo)."""
+def find_cgroup2() -> Path | None:
+    """Where this machine has its cgroups of the second kind, if it may make some (proc(5), mountinfo)."""
     mounts = Path("/proc/self/mountinfo").read_text()
-    return Path(re.search(r"^(?:\S+ ){4}(\S+) .* - cgroup2 ", mounts, re.MULTILINE)[1])
+    found = re.search(r"^(?:\S+ ){4}(\S+) .* - cgroup2 ", mounts, re.MULTILINE)
+    return Path(found[1]) if found and os.access(found[1], os.W_OK) else None
 
 
 def find_child(process: int) -> int | None:
