@@ -24,7 +24,7 @@ from leakdrop.operate.init import make_torrc
 from leakdrop.store.drop import iso_week
 from leakdrop.store.drops import Drops
 from tests.keys import label_key_pair, public_key_file, write_key_files
-from tests.site import assert_one_line, leakdrop, make_test_site
+from tests.site import assert_one_line, leakdrop, make_test_site, run
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
 ONION = "a" * 56 + ".onion"
@@ -172,6 +172,35 @@ def test_data_that_belongs_to_root_or_to_somebody_else(site, machine):
     assert_wrong(site, machine, "owner", "belongs to somebody else")
     shutil.chown(site.data, 0)
     assert_wrong(site, machine, "owner", "belongs to root")
+
+
+@pytest.mark.parametrize(
+    ("subject", "damage"),
+    [
+        ("permissions", lambda data, drop: data.chmod(0o755)),
+        ("owner", lambda data, drop: shutil.chown(data / "leakdrop.sqlite", 2)),
+        ("settling", lambda data, drop: os.utime(drop, (1, 1))),
+    ],
+    ids=["permissions", "owner", "times"],
+)
+def test_what_mends_a_file_leaves_those_that_are_right_as_they_were(site, machine, subject, damage):
+    """A drop that chmod or chown changed once more, after its week, would be taken for settled."""
+    fill(site)
+    fill(site)
+    for path in site.data.rglob("*"):
+        shutil.chown(path, 1)
+    first, *others = site.envelopes()
+    away = site.folder / "away"
+    away.write_text("of somebody else's")
+    away.chmod(0o644)
+    (site.data / "uploads" / "link").symlink_to(away)
+    os.lchown(site.data / "uploads" / "link", 3 if subject == "owner" else 1, 1)
+    others.append(away)
+    before = {path: path.stat().st_ctime_ns for path in others}
+    damage(site.data, first)
+    assert run("sh", "-c", find(site, machine, subject).mend).returncode == 0
+    assert find(site, machine, subject).state is State.RIGHT
+    assert before == {path: path.stat().st_ctime_ns for path in others}
 
 
 def test_a_secret_key_in_the_site_or_at_home(site, machine, home):

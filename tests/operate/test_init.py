@@ -172,6 +172,27 @@ def test_units_name_the_site_and_the_program(system, tmp_path):
         assert not set(re.findall(r"\{\w+\}", text))
 
 
+def test_units_of_a_site_are_written_anew_and_nothing_else(tmp_path, system):
+    site = system.parent
+    fresh = {path: path.read_text() for path in system.iterdir()}
+    kept = {path: path.read_bytes() for path in site.rglob("*") if path.is_file() and path not in fresh}
+    assert {path.name for path in kept} >= {"config.toml", "alice.pub", "leakdrop.sqlite"}
+    (system / "leakdrop.service").write_text("old")
+    (system / "install").unlink()
+    done = leakdrop("init", "--system", site)
+    assert done.returncode == 0, done.stderr
+    assert f"sh {system}/install" in done.stdout
+    assert {path: path.read_text() for path in system.iterdir()} == fresh
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_what_is_written_anew_is_a_sites_and_takes_no_wishes(tmp_path, system, key):
+    assert_one_line(leakdrop("init", "--system", tmp_path), "holds no site", 2)
+    assert not (tmp_path / "system").exists()
+    assert_one_line(leakdrop("init", "--system", system.parent, "--key", key), "give DIR alone", 2)
+    assert_one_line(leakdrop("init", system.parent, "--yes"), "--system", 2)
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="to run it: apt-get install systemd")
 def test_systemd_finds_nothing_wrong_with_the_units(system):
     units = [path for path in system.iterdir() if path.name.startswith("leakdrop")]

@@ -78,7 +78,8 @@ def look_at_temporary_files(patient: Patient) -> Iterator[Finding]:
         yield wrong(
             "TMPDIR",
             f"{folder} lies on a disk in the clear; leakdrop writes nothing there, but other programs do",
-            "systemctl enable --now tmp.mount, or encrypt the disk",
+            f"echo 'tmpfs {folder} tmpfs mode=1777,nosuid,nodev' >> /etc/fstab, and start the machine anew; "
+            "or encrypt the disk",
         )
 
 

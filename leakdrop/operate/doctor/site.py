@@ -27,7 +27,11 @@ def look_at_permissions(patient: Patient) -> Iterator[Finding]:
     private = [data, *(path for path in sorted(data.iterdir()))]
     open_paths = [path for path in private if path.stat().st_mode & 0o077]
     if open_paths:
-        yield wrong("permissions", f"others can look into {open_paths[0]}", f"chmod -R go= {data}")
+        yield wrong(
+            "permissions",
+            f"others can look into {open_paths[0]}",
+            _mend(data, "! -type l -perm /077", "chmod go="),
+        )
     else:
         yield right("permissions", f"{data} is for its user alone")
     changeable = [
@@ -55,18 +59,28 @@ def _look_at_passwords(patient: Patient) -> Iterator[Finding]:
 
 def look_at_owner(patient: Patient) -> Iterator[Finding]:
     data = patient.config.data_dir
-    owner = data.stat().st_uid
+    owner, group = data.stat().st_uid, data.stat().st_gid
     other = next((path for path in data.rglob("*") if path.lstat().st_uid != owner), None)
     if owner == 0:
         yield wrong(
             "owner",
             f"{data} belongs to root: what breaks the server would own the machine",
-            f"adduser --system --group leakdrop, and chown -R leakdrop: {data}",
+            "adduser --system --group leakdrop; once leakdrop settle; then "
+            + _mend(data, "! -user leakdrop", "chown -h leakdrop:"),
         )
     elif other:
-        yield wrong("owner", f"{other} belongs to somebody else", f"chown -R {owner}: {data}")
+        mend = _mend(data, f"! -user {owner}", f"chown -h {owner}:{group}")
+        yield wrong("owner", f"{other} belongs to somebody else", mend)
     else:
         yield right("owner", f"{data} belongs to one user, and not to root")
+
+
+def _mend(data: Path, wrong: str, command: str) -> str:
+    """A command line that changes only what is wrong: a drop that it changed would look settled.
+
+    Nor may it follow a link, which whoever broke the server could have put there.
+    """
+    return f"find {data} {wrong} -exec {command} {{}} +"
 
 
 def look_at_secret_keys(patient: Patient) -> Iterator[Finding]:

@@ -111,7 +111,7 @@ def look_at_times(patient: Patient) -> Iterator[Finding]:
         yield wrong(
             "settling",
             f"{count(len(health.timed), 'drop')} with a time of writing: a copy was put there by hand",
-            f"find {Layout(patient.config.data_dir).drops} -exec touch -d @0 {{}} +",
+            f"find {Layout(patient.config.data_dir).drops} -newermt @0 -exec touch -d @0 {{}} +",
         )
     else:
         yield right("settling", "no file tells more than the day on which everything settled")
