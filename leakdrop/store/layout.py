@@ -7,6 +7,7 @@ data/replies/<64 hex>.<64 hex>.envelope    a reply: its mailbox, its SHA-256
 data/leakdrop.sqlite              the rows
 data/settling/<32 hex>.part       a drop that is being copied to a new file
 data/settling/2026-W47            a mark: the drops of this week settle once more
+data/week                         the week that is remembered: a leap of the clock deletes no drop
 data/lock                         held by the one server that may write here
 data/upkeep.lock                  held by the one process that settles, removes or imports drops
 """
@@ -55,6 +56,10 @@ class Layout:
     @property
     def database(self) -> Path:
         return self.root / "leakdrop.sqlite"
+
+    @property
+    def week(self) -> Path:
+        return self.root / "week"
 
     def drop(self, name: str) -> Path:
         return self.drops / f"{name}{ENVELOPE}"

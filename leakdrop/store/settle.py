@@ -23,7 +23,7 @@ from random import SystemRandom
 from typing import BinaryIO
 
 from leakdrop.errors import StoreError
-from leakdrop.store.drop import NAME_BYTES, Drop
+from leakdrop.store.drop import NAME_BYTES, Drop, monday_of
 from leakdrop.store.drops import Drops
 from leakdrop.store.layout import (
     PART,
@@ -51,8 +51,7 @@ class Settled:
 
 def monday_after(week: str) -> datetime.date:
     """The first day after an ISO week (2026-W47)."""
-    year, _, number = week.partition("-W")
-    return datetime.date.fromisocalendar(int(year), int(number), 1) + datetime.timedelta(weeks=1)
+    return monday_of(week) + datetime.timedelta(weeks=1)
 
 
 def needs_settling(drop: Drop, changed: datetime.date) -> bool:

@@ -354,6 +354,13 @@ def test_a_clock_that_went_back(site, machine):
     assert_wrong(site, machine, "clock", "but drops came in", TODAY - datetime.timedelta(weeks=3))
 
 
+def test_a_clock_that_went_far_ahead_since_the_last_upkeep(site, machine):
+    fill(site)
+    (site.data / "week").write_text(iso_week(TODAY))
+    assert find(site, machine, "clock", TODAY + datetime.timedelta(weeks=4)).says.startswith("it is ")
+    assert_wrong(site, machine, "clock", "the last upkeep was in", TODAY + datetime.timedelta(weeks=5))
+
+
 @pytest.mark.parametrize(
     "line", ["/swapfile file 1 0 -2", "/dev/vda2 partition 1 0 -2"], ids=["a file", "a partition"]
 )

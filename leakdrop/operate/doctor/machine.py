@@ -9,6 +9,8 @@ from pathlib import Path
 
 from leakdrop.operate.doctor.findings import Finding, Mount, Patient, right, unseen, wrong
 from leakdrop.store.drop import iso_week
+from leakdrop.store.layout import Layout
+from leakdrop.store.week import find_leap
 
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 # What these keep, or how, cannot be seen from the kernel's block devices.
@@ -108,6 +110,13 @@ def look_at_clock(patient: Patient) -> Iterator[Finding]:
             "clock",
             f"it shows {iso_week(patient.today)}, but drops came in {max(weeks)}",
             "timedatectl set-ntp true",
+        )
+    elif leap := find_leap(Layout(patient.config.data_dir), (), patient.today):
+        yield wrong(
+            "clock",
+            f"it shows {leap.shown}, and the last upkeep was in {leap.remembered}: until somebody says that "
+            "it is right, what was never acknowledged stays",
+            "timedatectl set-ntp true; if it is right: leakdrop purge, then leakdrop purge --yes",
         )
     elif ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES)) == TIME_ERROR:
         yield wrong(
