@@ -25,7 +25,7 @@ from leakdrop.bundle import (
 )
 from leakdrop.envelope.header import read_header
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, NoRoomError
-from leakdrop.seal.files import sync_folder
+from leakdrop.folders import sync_folder
 from leakdrop.store.owner import as_caller
 from leakdrop.store.replies import MailboxFullError
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from leakdrop.acknowledgement import Acknowledged, write_acknowledgement
 from leakdrop.bundle import ACKNOWLEDGEMENT_NAME, compare, load_bundle
 from leakdrop.errors import UsageError
-from leakdrop.seal.files import naming, sync_folder
+from leakdrop.folders import sync_folder
+from leakdrop.seal.files import naming
 from leakdrop.terminal import Progress, count, say, warn
 
 

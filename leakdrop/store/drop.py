@@ -31,7 +31,7 @@ def iso_week(day: datetime.date) -> str:
 
 
 def monday_of(week: str) -> datetime.date:
-    """The first day of an ISO week (2026-W47). Raises ValueError and OverflowError if there is no such week."""
+    """The first day of an ISO week (2026-W47). Raises ValueError, OverflowError if there is no such week."""
     year, _, number = week.partition("-W")
     return datetime.date.fromisocalendar(int(year), int(number), 1)
 

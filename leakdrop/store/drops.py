@@ -267,9 +267,14 @@ def _is_drop(entry: os.DirEntry[str]) -> bool:
 
 
 def is_envelope(entry: os.DirEntry[str]) -> bool:
-    with Path(entry.path).open("rb") as file:
-        try:
+    """Whether a file that is named as a drop is can be one. Raises FileNotFoundError."""
+    try:
+        with Path(entry.path).open("rb") as file:
             read_header(file, entry.stat().st_size)
-        except EnvelopeError:
-            return False
+    except EnvelopeError:
+        return False
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return True  # whoever reads it is told
     return True

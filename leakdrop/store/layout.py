@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from leakdrop import folders
 from leakdrop.errors import StoreError
 
 ENVELOPE = ".envelope"
@@ -156,11 +157,7 @@ def forget_times(path: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable, and its times say nothing."""
     forget_times(folder)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    folders.sync_folder(folder)
 
 
 def create_private(path: Path) -> BinaryIO:

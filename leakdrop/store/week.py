@@ -1,4 +1,4 @@
-"""The week that a data folder remembers, so that a leap of the clock alone deletes no drop. Why: docs/adr/0019.
+"""The week that a data folder remembers: a leap of the clock alone deletes no drop. Why: docs/adr/0019.
 
     data/week       2026-W47: that of the latest upkeep whose clock could be right
 

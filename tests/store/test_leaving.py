@@ -1,6 +1,7 @@
 """Drops leave when they may, never earlier; and then nothing of them is left in any file."""
 
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -349,6 +350,17 @@ def test_what_the_reviewers_hold_can_leave_at_once_and_is_shown_first(site, tmp_
     assert len(json.loads(purge(site, "--now", "--json").stdout)["drops"]) == 2
     assert "2 drops removed for good" in purge(site, "--now", "--yes").stdout
     assert [path.name for path in site.envelopes()] == [missing]
+
+
+@pytest.mark.needs("gcc")
+def test_one_drop_that_cannot_be_read_keeps_no_other_from_being_acknowledged(site, tmp_path):
+    acknowledge_all_but_one(site, tmp_path / "stick")
+    layer = build_layer(tmp_path, site.data / "drops", ("read",))
+    layer.plan(1, 1, errno.EIO)
+    words = ("--acknowledged", tmp_path / "stick", "--json", "--config", site.config)
+    done = run(*layer.prefix, BIN / "leakdrop", "purge", *words)
+    told = json.loads(done.stdout)["acknowledgement"]
+    assert (told["acknowledged"], told["unreadable"], told["differing"]) == (1, 1, 0)
 
 
 def test_without_now_nothing_leaves_on_the_day_it_is_acknowledged(site, tmp_path):

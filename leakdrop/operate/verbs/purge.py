@@ -28,8 +28,9 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("--now", action="store_true",
                       help="all that is acknowledged, due or not: for a disk that is full")  # fmt: skip
     verb.add_argument("--yes", action="store_true", help="remove what is shown")
-    verb.add_argument("--quiet", action="store_true", help="for a timer: say nothing that a journal should not keep, and after a leap of "
-                      "the clock leave what was never acknowledged")  # fmt: skip
+    verb.add_argument("--quiet", action="store_true",
+                      help="for a timer: say nothing that a journal should not keep, and after a leap of the "
+                      "clock leave what was never acknowledged")  # fmt: skip
     add_json(verb)
 
 
@@ -86,6 +87,11 @@ def say_taken(taken: Taken, config: Config, *, now: bool = False) -> None:
         say(f"{count(taken.before, 'drop')} had been acknowledged before.")
     if taken.absent:
         say(f"{count(taken.absent, 'envelope')} not here, or not any more.")
+    if taken.unreadable:
+        warn(
+            f"{count(taken.unreadable, 'drop')} cannot be read here, and so not compared with what the "
+            "reviewers hold. Nothing is noted for them."
+        )
     if taken.differing:
         warn(
             f"{count(taken.differing, 'drop')} not as acknowledged: the reviewers hold other bytes. "
