@@ -7,7 +7,7 @@ from pathlib import Path
 from leakdrop.acknowledgement import load_acknowledgement
 from leakdrop.bundle import ACKNOWLEDGEMENT_NAME
 from leakdrop.config import Config
-from leakdrop.errors import BundleError
+from leakdrop.errors import BundleError, StoreError
 from leakdrop.operate.site import open_site
 from leakdrop.store.drops import Drops
 from leakdrop.store.layout import Layout
@@ -98,4 +98,7 @@ def take_acknowledgement(config: Config, folder: Path, today: datetime.date) -> 
     except BundleError as error:
         return None, str(error)
     with open_site(config) as drops:
-        return acknowledge(drops, envelopes, today), ""
+        try:
+            return acknowledge(drops, envelopes, today), ""
+        except StoreError as error:
+            return None, str(error)

@@ -114,6 +114,21 @@ def lock(layout: Layout) -> BinaryIO:
     return _hold(layout.root / "lock", f"Another leakdrop is serving {layout.root} already.")
 
 
+def is_served(layout: Layout) -> bool:
+    """Whether a server holds the data folder, in whichever container. Raises OSError.
+
+    A server that starts at the very same moment would be refused.
+    """
+    try:
+        with (layout.root / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def lock_upkeep(layout: Layout) -> BinaryIO:
     """As `lock`, for whoever replaces, removes or imports drops; a server may be running.
 
