@@ -451,6 +451,12 @@ def edit_torrc(machine, before, after) -> None:
         ("# leakdrop", "Log info file /var/log/tor/log\n# leakdrop", "torrc", "what circuits do"),
         ("# leakdrop", "VanguardsLiteEnabled 0\n# leakdrop", "torrc", "guards"),
         ("# leakdrop", "HiddenServiceNonAnonymousMode 1\n# leakdrop", "torrc", "can be found"),
+        ("# leakdrop", "SafeLogging relay\n# leakdrop", "torrc", "addresses"),
+        ("# leakdrop", 'SafeLogging "0"\n# leakdrop', "torrc", "addresses"),
+        ("# leakdrop", "Log info stdout\nLog notice syslog\n# leakdrop", "torrc", "what circuits do"),
+        ("# leakdrop", "Log [rend]debug syslog\n# leakdrop", "torrc", "what circuits do"),
+        ("# leakdrop", "HiddenServiceDir /x\nHiddenServiceSingleHopMode\t1\n# leakdrop", "torrc", "be found"),
+        ("# leakdrop", 'Nickname "\n# leakdrop', "torrc", "tor cannot read its torrc"),
     ],
 )
 @pytest.mark.needs("tor")
@@ -586,6 +592,7 @@ def test_what_the_server_refuses_to_start_with(site, machine, changes, says):
 
 def test_a_manifest_that_is_not_that_of_the_pages(site, machine):
     assert leakdrop("manifest", site.folder / "manifest.json", "--config", site.config).returncode == 0
+    (site.folder / "manifest.json.sig").write_text(f"{'0' * 32} {'A' * 86}\n")
     configure(site, manifest="manifest.json")
     assert find(site, machine, "start").state is State.RIGHT
     configure(site, organisation="Renamed")
