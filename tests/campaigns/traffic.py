@@ -41,9 +41,9 @@ already.
 
 What remains visible: that a page was read, or that something was sent; the padded size of what was sent
 (one of 448 classes up to 3.94 GiB, the default limit: 8.8 bits at most; a message of up to 256 KiB without
-files is in the smallest); that replies were asked for, and of the answer how many times 1 MiB it has: one for
-up to three replies of text, or none; how long it took; and, of the form without JavaScript, the size of what was
-typed and chosen, to the byte, which no page without script can hide.
+files is in the smallest); that replies were asked for, and how many times 1 MiB the answer has: one time for none
+and up to three replies of text; how long it took; and, of the form without JavaScript, the size of what was typed
+and chosen, to the byte, which no page without script can hide.
 """
 
 
@@ -89,8 +89,8 @@ def watch(site: Site, folder: Path, runs: int) -> dict[str, list[Shape]]:
     for level in ("standard", "safest"):
         with TorBrowser(level) as browser, Recorder(site.port) as recorder:
             visitor = Visitor(browser, recorder)
-            visitor.visit(read("key"))  # what Firefox keeps of the first visit is there for all
-            visitor.visit(read(""))
+            for path in ("key", "replies", ""):  # what Firefox keeps of the first visit is there for all
+                visitor.visit(read(path))
             for name, (at, act) in visits.items():
                 if at == level:
                     seen[name] = [visitor.visit(act) for _ in range(runs)]
