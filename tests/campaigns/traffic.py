@@ -40,10 +40,10 @@ travel in cells of 514 bytes. Script and style, which Firefox keeps after the fi
 already.
 
 What remains visible: that a page was read, or that something was sent; the padded size of what was sent
-(one of 448 classes up to 3.94 GiB, the default limit: 8.8 bits at most; a message of up to 256 KiB without
-files is in the smallest); that replies were asked for, and how many times 1 MiB the answer has: one time for none
-and up to three replies of text; how long it took; and, of the form without JavaScript, the size of what was typed
-and chosen, to the byte, which no page without script can hide.
+(one of 448 classes up to 3.94 GiB, the default limit: 8.8 bits at most; a message of up to 256 KiB
+without files is in the smallest); that replies were asked for, and how many times 1 MiB the answer has:
+one time for none and up to three replies of text; how long it took; and, of the form without JavaScript,
+the size of what was typed and chosen, to the byte, which no page without script can hide.
 """
 
 
