@@ -9,8 +9,9 @@ from pathlib import Path
 from leakdrop.acknowledgement import Acknowledged, write_acknowledgement
 from leakdrop.bundle import ACKNOWLEDGEMENT_NAME, LIST_NAME, Bundle, compare, load_bundle
 from leakdrop.errors import BundleError, UsageError
+from leakdrop.folders import sync_folder
 from leakdrop.review.listing import enumerate_names
-from leakdrop.seal.files import naming, sync_folder
+from leakdrop.seal.files import naming
 from leakdrop.terminal import Progress, count, note, say, warn
 
 

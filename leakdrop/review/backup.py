@@ -18,6 +18,7 @@ from pathlib import Path
 from leakdrop.envelope.keyfile import close_root, encode_secret_key
 from leakdrop.envelope.keys import derive_key_pair
 from leakdrop.errors import KeyFileError, UsageError
+from leakdrop.folders import sync_folder
 from leakdrop.review.keygen import check_name
 from leakdrop.review.keys import load_public_keys, load_secret_key, open_secret_key
 from leakdrop.review.names import safe_name_with
@@ -32,7 +33,7 @@ from leakdrop.review.shares import (
     parse_share,
     split_root,
 )
-from leakdrop.seal.files import PRIVATE_FOLDER, create_file, create_whole_file, sync_folder
+from leakdrop.seal.files import PRIVATE_FOLDER, create_file, create_whole_file
 from leakdrop.terminal import group_fingerprint, note, say, warn
 
 MAX_SHEET = 65_536  # bytes

@@ -23,8 +23,9 @@ from typing import Any
 
 from leakdrop.bundle import parse_reply_name
 from leakdrop.errors import ReportError
+from leakdrop.folders import sync_folder
 from leakdrop.review.places import refuse_stick
-from leakdrop.seal.files import PRIVATE_FILE, PRIVATE_FOLDER, naming, sync_folder
+from leakdrop.seal.files import PRIVATE_FILE, PRIVATE_FOLDER, naming
 from leakdrop.terminal import warn
 
 LOG_NAME = "custody.jsonl"

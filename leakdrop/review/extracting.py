@@ -26,6 +26,7 @@ from typing import Any
 from leakdrop.bundle import compute_sha256
 from leakdrop.envelope.opening import Envelope
 from leakdrop.errors import LeakdropError
+from leakdrop.folders import sync_folder
 from leakdrop.review.clean import CLEAN_NAME, clean_files
 from leakdrop.review.custody import Act
 from leakdrop.review.done import Written
@@ -34,7 +35,7 @@ from leakdrop.review.inbox import ENDING, EnvelopeFile, Item, open_item, read_al
 from leakdrop.review.keys import KeySet
 from leakdrop.review.names import safe_name, safe_names
 from leakdrop.review.summing import Summing
-from leakdrop.seal.files import PRIVATE_FOLDER, create_file, naming, sync_folder
+from leakdrop.seal.files import PRIVATE_FOLDER, create_file, naming
 from leakdrop.terminal import encode_json, warn
 
 MESSAGE_NAME, MANIFEST_NAME = "message.txt", "manifest.json"

@@ -17,13 +17,14 @@ from leakdrop.envelope.index import ReplyTo
 from leakdrop.envelope.opening import Envelope
 from leakdrop.envelope.receipt import UNIT, answer_length
 from leakdrop.errors import BundleError, LeakdropError, UsageError
+from leakdrop.folders import sync_folder
 from leakdrop.review.custody import Act
 from leakdrop.review.inbox import Inbox, Item, open_inbox
 from leakdrop.review.keys import KeySet
 from leakdrop.review.listing import enumerate_names
 from leakdrop.review.places import is_on_this_machine
 from leakdrop.review.receipts import find_forged, look_for_receipts
-from leakdrop.seal.files import PUBLIC_FILE, check_room, create_whole_file, sync_folder
+from leakdrop.seal.files import PUBLIC_FILE, check_room, create_whole_file
 from leakdrop.seal.offline import Draft, seal_draft_into
 from leakdrop.terminal import describe_contents, human_size
 

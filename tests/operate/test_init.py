@@ -20,7 +20,7 @@ from leakdrop.operate.init import (
     make_site,
     make_system_files,
 )
-from leakdrop.operate.tor import read_torrc
+from leakdrop.operate.torrc import read_torrc
 from tests.keys import label_key_pair, write_key_files
 from tests.site import BIN, assert_one_line, leakdrop, run
 
@@ -71,6 +71,9 @@ def test_a_fingerprint_can_be_given_in_groups_or_whole_and_must_be_the_key_s(tmp
     groups = " ".join(re.findall("....", FINGERPRINT.upper()))
     done = leakdrop("init", tmp_path / "a", "--yes", "--key", key, "--fingerprint", groups)
     assert "has the fingerprint that you gave" in done.stdout
+    alone = leakdrop("init", tmp_path / "c", "--yes", "--fingerprint", groups)
+    assert_one_line(alone, "name its file with --key", 2)
+    assert not (tmp_path / "c").exists()
     other = label_key_pair("bob").public.fingerprint
     done = leakdrop("init", tmp_path / "b", "--yes", "--key", key, "--fingerprint", other)
     assert_one_line(done, "has another fingerprint", 2)

@@ -1,19 +1,24 @@
 """The site: permissions, keys, room."""
 
 import datetime
+import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from leakdrop.envelope.keyfile import SECRET_TITLE
-from leakdrop.errors import KeyFileError
+from leakdrop.errors import ConfigError, KeyFileError, LeakdropError, StoreError
 from leakdrop.keyring import load_keyring
 from leakdrop.operate.doctor.findings import Finding, Patient, right, unseen, wrong
+from leakdrop.operate.server import read_site
 from leakdrop.store.layout import free_bytes
-from leakdrop.terminal import count, human_size
+from leakdrop.store.owner import as_owner
+from leakdrop.terminal import count, describe_os_error, human_size
 
+REFUSED = "mend what it says; the server does not start so"
 SOON = datetime.timedelta(weeks=4)
 MOST_FILES = 200_000
 # A key file has some hundred bytes; it may stand in a mail, or have gone through an editor.
@@ -112,11 +117,51 @@ def _is_secret_key(path: Path) -> bool:
         return False  # what this user cannot read is not leakdrop's
 
 
-def look_at_keys(patient: Patient) -> Iterator[Finding]:
+def look_at_start(patient: Patient) -> Iterator[Finding]:
+    """What `serve` reads, as the user that it runs as."""
+    config = patient.config
+    if os.geteuid() not in (0, config.data_dir.stat().st_uid):
+        yield unseen("start", "the service is another user's; ask as root")
+        return
+    # Python reads parts of itself when they are first needed, and the owner may not be let into its folder.
+    with suppress(LeakdropError, OSError):
+        read_site(config, patient.today)
     try:
-        keyring = load_keyring(patient.config.keys_dir, patient.today, demo=patient.config.demo)
+        with as_owner(config.data_dir):
+            _, is_manifest_right = read_site(config, patient.today)
+    except KeyFileError:
+        return  # `look_at_keys` tells it
+    except StoreError as error:
+        yield unseen("start", str(error).rstrip("."))
+    except ConfigError as error:
+        yield wrong("start", str(error).rstrip("."), REFUSED)
+    except OSError as error:
+        yield wrong("start", describe_os_error(error).rstrip("."), REFUSED)
+    else:
+        if is_manifest_right:
+            yield right("start", "the server reads all that it needs")
+        else:
+            yield wrong(
+                "manifest",
+                f"{config.manifest} is not that of today's pages",
+                "make it anew with leakdrop manifest, and have it signed",
+            )
+
+
+def look_at_keys(patient: Patient) -> Iterator[Finding]:
+    config = patient.config
+    try:
+        # A key that only root can read is none to the server.
+        with as_owner(config.data_dir):
+            keyring = load_keyring(config.keys_dir, patient.today, demo=config.demo)
     except KeyFileError as error:
-        yield wrong("keys", str(error).rstrip("."), "mend what it says; the server does not start so")
+        yield wrong("keys", str(error).rstrip("."), REFUSED)
+        return
+    except PermissionError as error:
+        if os.geteuid() != 0:
+            raise
+        mend = f"chgrp -R leakdrop {config.keys_dir} && chmod -R u=rwX,g=rX,o= {config.keys_dir}"
+        yield wrong("keys", f"the service cannot read {error.filename}", mend)
         return
     usable = keyring.usable(patient.today)
     last = max((key.not_after or datetime.date.max for key in usable), default=datetime.date.max)
@@ -169,6 +214,7 @@ LOOKS = (
     look_at_permissions,
     look_at_owner,
     look_at_secret_keys,
+    look_at_start,
     look_at_keys,
     look_at_demo,
     look_at_room,

@@ -47,6 +47,8 @@ def run(given: argparse.Namespace) -> None:
         path = "" if keys else ask("A reviewers' .pub file (Enter: later): ")
         keys = [Path(path)] if path else keys
         sealing = sealing and ask("Take messages of people who have JavaScript off? [Y/n]: ").lower() != "n"
+    if given.fingerprints and not keys:
+        raise UsageError("--fingerprint is that of a key: name its file with --key, too. Made nothing.")
     for key in read_keys(keys):
         confirm_key(key, given.fingerprints, asks=not given.yes)
     site = make_site(given.folder, Wishes(organisation or ORGANISATION, sealing), keys)
