@@ -46,12 +46,12 @@ class Config:
     slow_seconds: int = 60
     onion_address: str = ""
     socket_group: str = ""  # who may connect to the unix socket, beside this user
-    requests_per_circuit: str = "1200 per minute"
-    requests_in_all: str = "30000 per minute"
+    requests_per_circuit: str = "300 per minute"
+    requests_in_all: str = "150000 per minute"
     submissions_per_circuit: str = "60 per hour"
     submissions_in_all: str = "3000 per minute"
     replies_per_circuit: str = "30 per minute"
-    replies_in_all: str = "3000 per minute"
+    replies_in_all: str = "15000 per minute"
     at_once_per_circuit: int = 8
     limits_storage: str = "memory://"
     keep_acknowledged_weeks: int = 4
@@ -113,6 +113,8 @@ _MAY_BE_EMPTY = frozenset(
         "replies_in_all",
     }
 )
+# What else is wrong with it the database's own library tells.
+_POSTGRESQL = re.compile(r"postgresql(\+psycopg)?://")
 ONION_ADDRESS = re.compile(r"[a-z2-7]{56}\.onion")
 
 
@@ -144,6 +146,13 @@ def parse_config(table: dict[str, Any], folder: Path) -> Config:
         if key not in values:
             raise ConfigError(f"the key “{key}” is missing.")
     config = Config(**values)
+    if config.unfinished_bytes < config.largest_envelope_bytes:
+        raise ConfigError(
+            f"unfinished_bytes must be at least {config.largest_envelope_bytes}: as much as the largest "
+            "envelope takes, which could not come in otherwise."
+        )
+    if config.database_url and not _POSTGRESQL.match(config.database_url):
+        raise ConfigError("the value of “database_url” must be like postgresql://USER:PASSWORD@HOST/NAME.")
     if config.submissions_at_once >= config.threads:
         raise ConfigError("submissions_at_once must be less than threads, or pages could not be served.")
     _check_shared_places(config)
@@ -182,6 +191,8 @@ def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
         raise ConfigError(f"the value of “{key}” is empty: write one between the quotation marks.")
     if type(value) is not expected:
         raise ConfigError(f"the value of “{key}” must be {_WHAT[expected]}.")
+    if key == "organisation" and not (str(value).isprintable() and str(value).strip()):
+        raise ConfigError("the value of “organisation” must be one line of text.")
     if is_path:
         return folder / str(value)
     if isinstance(value, int) and key in _BOUNDS:
@@ -192,8 +203,15 @@ def _parse(key: str, value: object, kind: Any, folder: Path) -> Any:
 
 
 def _parse_kinds(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(
-        isinstance(kind, str) and 0 < len(kind.encode()) <= MAX_KIND and kind.isprintable() for kind in value
+    if (
+        not isinstance(value, list)
+        or not value
+        or not all(
+            isinstance(kind, str) and 0 < len(kind.encode()) <= MAX_KIND and kind.isprintable()
+            for kind in value
+        )
     ):
-        raise ConfigError(f"the value of “kinds” must be a list of texts of 1 to {MAX_KIND} bytes.")
+        raise ConfigError(
+            f"the value of “kinds” must be a list of texts, one or more, of 1 to {MAX_KIND} bytes."
+        )
     return tuple(value)

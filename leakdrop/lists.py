@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 MAX_LIST = 64 * 1024 * 1024
+# An entry takes 31 bytes and more for each of its values. Values that are shorter take up to thirty times
+# their length in memory, before anybody could see that they are none of a list's.
+BYTES_PER_VALUE = 24
+SPARE_VALUES = 16
 
 # How a field of an entry must look: a text of this pattern, or a whole number from 0 to this.
 Form: TypeAlias = re.Pattern[str] | int
@@ -43,6 +47,8 @@ class ListReader:
         """The JSON object in these bytes; {} for any other value. Raises BundleError."""
         if len(encoded) > MAX_LIST:
             raise BundleError(f"This {self.name} is longer than {MAX_LIST >> 20} MiB.")
+        if sum(encoded.count(mark) for mark in (b"{", b"[", b",")) > _allow_values(len(encoded)):
+            raise self._damaged("it has more values than a list of its length")
         try:
             fields = json.loads(encoded.decode(), object_pairs_hook=_unique)
         except (ValueError, RecursionError):
@@ -75,6 +81,11 @@ def _is(value: object, form: Form) -> bool:
     if isinstance(form, int):
         return type(value) is int and 0 <= value <= form
     return type(value) is str and form.fullmatch(value) is not None
+
+
+def _allow_values(size: int) -> int:
+    """How many values a list of so many bytes may have."""
+    return size // BYTES_PER_VALUE + SPARE_VALUES
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -155,6 +155,12 @@ class Progress:
             self._drawn_at = now
             self._draw(self._line())
 
+    def rename(self, label: str) -> None:
+        """Say what is done now. It is shown at once: what comes next may take long."""
+        self._label = visible(label)
+        if self._is_drawn:
+            self._draw(self._line())
+
     def _line(self) -> str:
         share = self._done / self._total if self._total else 1.0
         bar = ("#" * int(share * 24)).ljust(24, ".")

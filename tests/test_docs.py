@@ -86,7 +86,7 @@ def test_links_lead_somewhere(path):
 
 def test_the_containers_tor_has_the_options_that_init_writes():
     ours = {
-        line.strip() for line in (TOP / "compose.yaml").read_text().splitlines() if "HiddenService" in line
+        line.strip() for line in (TOP / "compose.torrc").read_text().splitlines() if "HiddenService" in line
     }
     written = write_options(onion_options("/var/lib/onion/service", SOCKET, proof_of_work=True)).split("\n")
     assert ours == {line for line in written if line}

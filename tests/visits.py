@@ -72,6 +72,19 @@ def send(message: str = "", *files: Path, kind: int = 0) -> Callable[[Visitor], 
     return act
 
 
+def ask(words: str) -> Callable[[Visitor], None]:
+    """A question for replies; those that come are opened by the page."""
+
+    def act(visitor: Visitor) -> None:
+        visitor.open("replies")
+        visitor.wait_for("#ask")
+        visitor.find("#words").send_keys(words)
+        visitor.browser.execute_script("document.getElementById('ask').click()")
+        visitor.wait_for("#status[data-state=done]")
+
+    return act
+
+
 def submit_form(message: str = "", *files: Path) -> Callable[[Visitor], None]:
     """A submission by the form without JavaScript, which the server seals."""
 

@@ -41,8 +41,10 @@ def read_boundary(content_type: str) -> str:
 def read_parts(stream: Stream, boundary: str, length: int) -> Iterator[Part | bytes]:
     """Each part of a form of `length` bytes, followed by its bytes, piece by piece.
 
-    Raises Refused (CUT_OFF, BAD_FORM).
+    Raises Refused (CUT_OFF, BAD_FORM). A part may have no body, not even an empty line (RFC 2046, section
+    5.1.1); the parser takes what follows for its body. No browser writes such parts: they are refused.
     """
+    start = b""  # of a part's body
     try:
         # Latin-1 keeps every byte of a name; `_text` decodes it.
         parser = PushMultipartParser(
@@ -51,11 +53,17 @@ def read_parts(stream: Stream, boundary: str, length: int) -> Iterator[Part | by
             max_header_size=MAX_HEADER,
             header_charset="latin-1",
         )
+        delimiter = b"--" + parser.boundary
         for piece in read_body(stream, length):
             for event in parser.parse(piece):
                 if isinstance(event, (bytes, bytearray)):
+                    if len(start) < len(delimiter):
+                        start += event[: len(delimiter) - len(start)]
+                        if start == delimiter:
+                            raise Refused(Refusal.BAD_FORM)
                     yield bytes(event)
                 elif event is not None:
+                    start = b""
                     yield Part(
                         _text(event.name or ""), _text(event.filename or ""), _text(event.content_type or "")
                     )

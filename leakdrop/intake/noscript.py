@@ -164,7 +164,11 @@ class Arrival:
         return Arrived(self._incoming, tuple(encode_words(entropy)))
 
     def _text(self, field: str) -> str:
-        return self._fields.get(field, bytearray()).decode(errors="replace")
+        """A field's text. Raises Refused."""
+        try:
+            return self._fields.get(field, bytearray()).decode()
+        except UnicodeDecodeError:
+            raise Refused(Refusal.BAD_FORM) from None
 
     def close(self) -> None:
         self._drop_candidate()

@@ -177,11 +177,28 @@ class Refusal(Enum):
         return "Not sent" if self.is_about_here else "Not possible"
 
     @property
+    def empties_form(self) -> bool:
+        """Whether the form on the first page is to be filled in once more."""
+        return self.is_about_here and self not in _NO_FORM
+
+    @property
     def is_about_here(self) -> bool:
         """Whether the visitor may stay: nobody is to go on at an address that is not ours."""
         return self not in (Refusal.GATEWAY, Refusal.FOREIGN_HOST)
 
 
+_NO_FORM = (
+    Refusal.NOTHING_SENT,
+    Refusal.NOT_FOUND,
+    Refusal.WRONG_METHOD,
+    Refusal.UNKNOWN_UPLOAD,
+    Refusal.WRONG_OFFSET,
+    Refusal.ARRIVED,
+    Refusal.TOO_MUCH,
+    Refusal.NOT_TUS,
+    Refusal.NOT_BYTES,
+    Refusal.BAD_NUMBER,
+)
 _TO_A_QUESTION = {
     "TOO_OFTEN": "Too much came from your connection in a short time. Nothing of yours is lost. Wait ten "
     "minutes, or choose “New Tor circuit for this site” in Tor Browser's menu. Then ask again.",

@@ -32,15 +32,26 @@ def check(
     """
     findings = list(look(config_path, today, torrc, of or Machine()))
     wrongs = sum(finding.state is State.WRONG for finding in findings)
+    unseens = sum(finding.state is State.UNSEEN for finding in findings)
     if as_json:
-        say(encode_json({"wrong": wrongs, "findings": [asdict(finding) for finding in findings]}))
+        told = {"wrong": wrongs, "unseen": unseens, "findings": [asdict(finding) for finding in findings]}
+        say(encode_json(told))
     else:
         for finding in findings:
             say(f"{MARKS[finding.state]}  {finding.subject}: {finding.says}")
             if finding.mend:
                 say(f"       mend: {finding.mend}")
-        say(f"{count(wrongs, 'thing')} to mend." if wrongs else "Nothing is wrong.")
+        say(sum_up(wrongs, unseens))
     return 1 if wrongs else 0
+
+
+def sum_up(wrongs: int, unseens: int) -> str:
+    """The last line. What could not be looked at is not called right."""
+    if not unseens:
+        return f"{count(wrongs, 'thing')} to mend." if wrongs else "Nothing is wrong."
+    unseen = f"{count(unseens, 'thing')} could not be looked at."
+    found = f"{count(wrongs, 'thing')} to mend, and" if wrongs else "Nothing seen is wrong, but"
+    return f"{found} {unseen}"
 
 
 def look(config_path: Path, today: datetime.date, torrc: Path, of: Machine) -> Iterator[Finding]:

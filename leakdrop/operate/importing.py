@@ -24,8 +24,8 @@ from leakdrop.bundle import (
     parse_reply_name,
 )
 from leakdrop.envelope.header import read_header
-from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, NoRoomError
-from leakdrop.seal.files import sync_folder
+from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, NoRoomError, StoreError
+from leakdrop.folders import sync_folder
 from leakdrop.store.owner import as_caller
 from leakdrop.store.replies import MailboxFullError
 
@@ -136,11 +136,13 @@ def _read(path: Path, taken: int) -> tuple[bytes, bytes]:
 
 
 def _keep(keep: Keep, mailbox: bytes, envelope: bytes, path: Path, taken: int) -> bool:
-    """Raises MailboxFullError, and NoRoomError or LeakdropError if the server's own disk fails."""
+    """Raises MailboxFullError; NoRoomError, StoreError or LeakdropError if the server's own disk fails."""
     try:
         return keep(mailbox, envelope)
     except NoRoomError:
         raise NoRoomError(f"There is no room for {shorten(path.name)}. {so_far(taken)}") from None
+    except StoreError as error:
+        raise StoreError(f"{error} {so_far(taken)} Then import again.") from None
     except OSError as error:
         raise LeakdropError(
             f"This server's data folder: {error.strerror}. {so_far(taken)} "

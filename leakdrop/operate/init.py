@@ -100,7 +100,10 @@ def make_site(folder: Path, wishes: Wishes, key_files: list[Path]) -> Site:
     if not wishes.organisation.strip() or not wishes.organisation.isprintable():
         raise UsageError("The organisation's name must be one line of text.")
     if (folder / "config.toml").exists():
-        raise UsageError(f"{folder} holds a site already: {folder / 'config.toml'} is there.")
+        raise UsageError(
+            f"{folder} holds a site already: {folder / 'config.toml'} is there. "
+            "With --system, what tor and systemd need is written anew."
+        )
     keys = read_keys(key_files)
     names = [path.name for path in key_files]
     taken = [name for name in names if names.count(name) > 1 or (folder / "keys" / name).exists()]
@@ -112,13 +115,31 @@ def make_site(folder: Path, wishes: Wishes, key_files: list[Path]) -> Site:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in key_files:
         shutil.copyfile(path, folder / "keys" / path.name)
-    for name, text in files.items():
-        (site.system / name).write_text(text)
+    _write_system_files(site.system, files)
     with site.config.open("x") as file:
         file.write(make_config(wishes))
     with as_owner(folder / "data"):
         Drops(folder / "data").close()  # makes the database
     return site
+
+
+def renew_system(folder: Path) -> Path:
+    """Write `system/` of a site anew, as this leakdrop needs it, and nothing else; its path.
+
+    Raises UsageError if there is no site.
+    """
+    site = Site(folder, ())
+    if not site.config.exists():
+        raise UsageError(f"{folder} holds no site: there is no {site.config}.")
+    files = make_system_files(folder.resolve())
+    site.system.mkdir(mode=0o700, exist_ok=True)
+    _write_system_files(site.system, files)
+    return site.system
+
+
+def _write_system_files(system: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (system / name).write_text(text)
 
 
 def make_system_files(folder: Path) -> dict[str, str]:

@@ -100,8 +100,12 @@ class Mover:
 
     def _is_present(self, drop: Drop, entry: BundleEntry) -> bool:
         """Whether the drop that has an entry's name is what the entry says; if not, that is told."""
-        with self._drops.open(drop) as file:
-            is_same = hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
+        try:
+            with self._drops.open(drop) as file:
+                is_same = hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
+        except OSError:
+            self._refuse(entry.name, "a drop of this name is here, and this server's disk does not give it.")
+            return False
         if not is_same:
             self._refuse(entry.name, "a drop of this name is here, and has other bytes: it is left as it is.")
         return is_same

@@ -177,24 +177,33 @@ def serve(config: Config, bind: str | None = None) -> None:
     os.umask(0o077)
     become_owner(config.data_dir)
     today = datetime.datetime.now(datetime.UTC).date()
-    keyring = load_keyring(config.keys_dir, today, demo=config.demo)
-    check_limits(config)
-    read_operator_text(config.safety_text)  # the worker reads it again, where an error would not be one line
+    config = replace(config, bind=bind or config.bind)
+    keyring, is_manifest_right = read_site(config, today)
     layout = Layout(config.data_dir)
     layout.check()
-    config = replace(config, bind=bind or config.bind)
     share_one_heap()
     with lock(layout), open_drops(config) as drops:
         report(drops.recover())
         check_address(config.bind)
-        check_group(config)
-        if not is_up_to_date(config, keyring, today):
+        if not is_manifest_right:
             log.warning("The manifest is not that of these pages: make it anew, and have it signed.")
         forbid_core_dumps()
         gunicorn.http.wsgi.Response = BareResponse
         # It would read four times as far ahead as the forms do, and copy the rest each time.
         gunicorn.http.unreader.SocketUnreader.max_body_chunk = READ
         Server(config, keyring).run()
+
+
+def read_site(config: Config, today: datetime.date) -> tuple[Keyring, bool]:
+    """What a server reads before it starts: the keys, and whether the manifest is that of its pages.
+
+    For the user that it runs as. Raises ConfigError, KeyFileError and OSError: then it does not start.
+    """
+    check_limits(config)
+    read_operator_text(config.safety_text)  # the worker reads it again, where an error would not be one line
+    check_group(config)
+    keyring = load_keyring(config.keys_dir, today, demo=config.demo)
+    return keyring, is_up_to_date(config, keyring, today)
 
 
 def raise_file_limit() -> int:

@@ -1,14 +1,16 @@
 """`leakdrop settle` and `leakdrop purge`: what is done every day, so that the machine keeps less."""
 
 import datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 from leakdrop.acknowledgement import load_acknowledgement
 from leakdrop.bundle import ACKNOWLEDGEMENT_NAME
 from leakdrop.config import Config
-from leakdrop.errors import BundleError
+from leakdrop.errors import BundleError, StoreError
 from leakdrop.operate.site import open_site
 from leakdrop.store.drops import Drops
+from leakdrop.store.layout import Layout
 from leakdrop.store.leaving import (
     Leaving,
     Retention,
@@ -21,6 +23,17 @@ from leakdrop.store.leaving import (
     remove,
 )
 from leakdrop.store.settle import Settled, settle
+from leakdrop.store.week import Leap, find_leap, remember_week
+
+
+@dataclass(frozen=True)
+class Purge:
+    """What became of an acknowledgement, if there was one; which drops leave or have left; and how the clock
+    has leapt, if it has."""
+
+    taken: Taken | None
+    leaving: list[Leaving]
+    leap: Leap | None
 
 
 def settle_drops(config: Config, today: datetime.date) -> Settled:
@@ -38,13 +51,21 @@ def retention_of(config: Config) -> Retention:
 
 
 def purge(
-    config: Config, today: datetime.date, acknowledged: Path | None, *, yes: bool, now: bool = False
-) -> tuple[Taken | None, list[Leaving]]:
+    config: Config,
+    today: datetime.date,
+    acknowledged: Path | None,
+    *,
+    yes: bool,
+    now: bool = False,
+    attended: bool = True,
+) -> Purge:
     """Take an acknowledgement, if there is one; find what is due to leave, and with `yes` remove it.
 
-    With `now` all that is acknowledged leaves, due or not. Raises BundleError, and StoreError if another
-    process settles or removes drops.
+    With `now` all that is acknowledged leaves, due or not. If the clock has leapt, only somebody who attends
+    removes what was never acknowledged, and by that says that the clock is right. Raises BundleError, and
+    StoreError if another process settles or removes drops.
     """
+    layout = Layout(config.data_dir)
     # A stick may be readable for root alone.
     envelopes = load_acknowledgement(acknowledged) if acknowledged else ()
     with open_site(config) as drops:
@@ -57,9 +78,15 @@ def purge(
             if now
             else plan_leaving(drops, retention, today)
         )
+        leap = find_leap(layout, drops.all(), today)
+        doubts = leap is not None and not attended
+        if doubts:
+            leaving = [one for one in leaving if one.acknowledged]
         if yes:
             remove(drops, leaving)
-    return found.taken if acknowledged else None, leaving
+            if not doubts:
+                remember_week(layout, today)
+    return Purge(found.taken if acknowledged else None, leaving, leap)
 
 
 def take_acknowledgement(config: Config, folder: Path, today: datetime.date) -> tuple[Taken | None, str]:
@@ -71,4 +98,7 @@ def take_acknowledgement(config: Config, folder: Path, today: datetime.date) -> 
     except BundleError as error:
         return None, str(error)
     with open_site(config) as drops:
-        return acknowledge(drops, envelopes, today), ""
+        try:
+            return acknowledge(drops, envelopes, today), ""
+        except StoreError as error:
+            return None, str(error)

@@ -7,15 +7,17 @@ What lies on the stick alone is not held: it goes back, and can be lost or chang
 from pathlib import Path
 
 from leakdrop.acknowledgement import Acknowledged, write_acknowledgement
-from leakdrop.bundle import ACKNOWLEDGEMENT_NAME, compare, load_bundle
-from leakdrop.errors import UsageError
-from leakdrop.seal.files import naming, sync_folder
-from leakdrop.terminal import Progress, count, say, warn
+from leakdrop.bundle import ACKNOWLEDGEMENT_NAME, LIST_NAME, Bundle, compare, load_bundle
+from leakdrop.errors import BundleError, UsageError
+from leakdrop.folders import sync_folder
+from leakdrop.review.listing import enumerate_names
+from leakdrop.seal.files import naming
+from leakdrop.terminal import Progress, count, note, say, warn
 
 
 def acknowledge(copy: Path, folder: Path, *, here: bool = False) -> int:
     """Read every envelope of the reviewers' own copy of a bundle, and write into a folder which of them are
-    whole; 1 if not all are.
+    whole; 1 if not all are, or if the bundle in that folder names others.
 
     Raises UsageError (both lie on one file system, and not `here`; there is no such folder), BundleError and
     OSError.
@@ -32,8 +34,33 @@ def acknowledge(copy: Path, folder: Path, *, here: bool = False) -> int:
     say(f"{count(len(whole), 'envelope')} acknowledged in {path}.")
     if lacking:
         warn(f"{count(len(lacking), 'envelope')} missing or damaged here, and not acknowledged.")
+    if found.extra:
+        note(f"Not named in {copy / LIST_NAME}, and not acknowledged: {enumerate_names(found.extra)}.")
+    is_behind = _tell_what_is_not_copied(copy, bundle, folder)
     say(f"Keep {copy}: when the operator has taken this in, they leave the server some weeks later.")
-    return 1 if lacking else 0
+    return 1 if lacking or is_behind else 0
+
+
+def _tell_what_is_not_copied(copy: Path, bundle: Bundle, folder: Path) -> bool:
+    """Warn of envelopes that the folder's own bundle names and the copy's list does not.
+
+    Whether there are any, or that cannot be told.
+    """
+    if not (folder / LIST_NAME).exists():
+        return False
+    try:
+        on_stick = load_bundle(folder)
+    except BundleError as error:
+        warn(f"What is acknowledged was not compared with the stick. {error}")
+        return True
+    known = {(entry.name, entry.sha256) for entry in bundle.entries}
+    others = [entry.name for entry in on_stick.entries if (entry.name, entry.sha256) not in known]
+    if others:
+        warn(
+            f"{copy} is not a copy of all that is in {folder}. Not acknowledged: {enumerate_names(others)}. "
+            "Copy the bundle again."
+        )
+    return bool(others)
 
 
 def _check_places(copy: Path, folder: Path, *, here: bool) -> None:

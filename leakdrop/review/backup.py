@@ -18,9 +18,10 @@ from pathlib import Path
 from leakdrop.envelope.keyfile import close_root, encode_secret_key
 from leakdrop.envelope.keys import derive_key_pair
 from leakdrop.errors import KeyFileError, UsageError
+from leakdrop.folders import sync_folder
 from leakdrop.review.keygen import check_name
 from leakdrop.review.keys import load_public_keys, load_secret_key, open_secret_key
-from leakdrop.review.names import safe_name
+from leakdrop.review.names import safe_name_with
 from leakdrop.review.passphrases import choose_passphrase, gather_passphrases
 from leakdrop.review.places import refuse_stick
 from leakdrop.review.shares import (
@@ -32,7 +33,7 @@ from leakdrop.review.shares import (
     parse_share,
     split_root,
 )
-from leakdrop.seal.files import PRIVATE_FOLDER, create_file, create_whole_file, sync_folder
+from leakdrop.seal.files import PRIVATE_FOLDER, create_file, create_whole_file
 from leakdrop.terminal import group_fingerprint, note, say, warn
 
 MAX_SHEET = 65_536  # bytes
@@ -58,7 +59,8 @@ def make_shares(
         refuse_stick(folder)
     closed = load_secret_key(path)
     sheet_names = [
-        safe_name(f"{closed.name} share {one + 1} of {number}.txt") if folder else "" for one in range(number)
+        safe_name_with(f"{closed.name}.txt", f" share {one + 1} of {number}") if folder else ""
+        for one in range(number)
     ]
     if folder:
         _refuse_existing([folder / name for name in sheet_names])
@@ -108,8 +110,13 @@ def write_sheet(share: Share, name: str, number: int, fingerprint: str) -> str:
 
 def read_sheet(text: str) -> Share:
     """The share on a sheet; the words' numbers may be missing. Raises UsageError."""
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return parse_share(" ".join(re.sub(r"\b[0-9]+[.):]?(?=\s|$)", " ", line) for line in lines))
+    return parse_share(" ".join(_list_words(text)))
+
+
+def _list_words(text: str) -> list[str]:
+    """What a sheet's text says without its first lines and its numbers."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    return [word for line in lines for word in re.sub(r"\b[0-9]+[.):]?(?=\s|$)", " ", line).split()]
 
 
 def restore_key(
@@ -181,12 +188,15 @@ def _ask_shares() -> Iterator[Share]:
 
 
 def _type_words(which: int) -> str:
-    """A share's words as they are typed, on one line or on several, up to the last or to an empty line."""
+    """A share as it is typed, on one line or on several, with its first lines and numbers or without them.
+
+    It ends with its last word, or with an empty line, of which there may be some before it.
+    """
     sys.stderr.write(f"Type the {WORDS} words of a share ({which} of those needed):\n")
-    words = ""
-    while len(words.split()) < WORDS and (line := _read_line()).strip():
-        words += line
-    return words
+    sheet = ""
+    while len(_list_words(sheet)) < WORDS and ((line := _read_line()).strip() or not sheet.strip()):
+        sheet += line
+    return sheet
 
 
 def _read_line() -> str:

@@ -23,8 +23,9 @@ from typing import Any
 
 from leakdrop.bundle import parse_reply_name
 from leakdrop.errors import ReportError
-from leakdrop.review.places import refuse_file_system_of
-from leakdrop.seal.files import PRIVATE_FILE, PRIVATE_FOLDER, naming, sync_folder
+from leakdrop.folders import sync_folder
+from leakdrop.review.places import refuse_stick
+from leakdrop.seal.files import PRIVATE_FILE, PRIVATE_FOLDER, naming
 from leakdrop.terminal import warn
 
 LOG_NAME = "custody.jsonl"
@@ -213,8 +214,8 @@ def open_log(folder: Path, bundle: Path | None, *, here: bool, option: str = "--
 
     Raises UsageError and ReportError.
     """
-    if bundle and not here:
-        refuse_file_system_of(bundle, folder, option)
+    if not here:
+        refuse_stick(folder, option, bundle)
     log = CustodyLog(folder)
     if wrong := check_log(log.read()):
         warn(f"{log.path}: line {wrong[0]} does not fit those before it: it was changed, or cut off.")

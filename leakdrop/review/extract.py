@@ -3,21 +3,29 @@
 What is there already is left as it is, so an extraction that was stopped can be repeated.
 """
 
-import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from leakdrop.envelope.index import Index
-from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, UsageError
+from leakdrop.errors import BundleError, EnvelopeError, LeakdropError
 from leakdrop.review.clean import CLEAN_NAME, find_mat2
 from leakdrop.review.custody import Act, CustodyLog, open_log
-from leakdrop.review.extracting import Extracted, describe_act, extract_item, find_leftovers, get_stem
+from leakdrop.review.done import REMARK, Done, find_done
+from leakdrop.review.extracting import (
+    LEFT_OVER,
+    Extracted,
+    NotTakenError,
+    describe_act,
+    extract_item,
+    find_extracted,
+    find_leftovers,
+)
 from leakdrop.review.inbox import Inbox, Item, explain, look_at, open_inbox
 from leakdrop.review.keys import KeyOptions, KeySet
 from leakdrop.review.listing import Findings, describe_inbox, describe_refusal
-from leakdrop.review.places import refuse_file_system_of
+from leakdrop.review.places import refuse_stick
 from leakdrop.seal.files import PRIVATE_FOLDER, check_room
 from leakdrop.terminal import (
     Progress,
@@ -69,56 +77,59 @@ def extract(
 ) -> int:
     """Extract a bundle's envelopes, or one; 1 if one could not be or the bundle is not complete, else 0.
 
+    1, too, if another envelope of the same name was extracted there before, or one has a twin.
     `case` is the folder of a custody log, if one is kept; with `clean`, 1 too if a file could not be
-    cleaned. Raises UsageError (the destination is on the bundle's file system, or holds that envelope
-    already; mat2 is missing), NoRoomError, BundleError, KeyFileError, PassphraseError, ReportError
+    cleaned. Raises UsageError (the destination is on a bundle's stick, or holds that envelope already;
+    mat2 is missing), NoRoomError, BundleError, KeyFileError, PassphraseError, ReportError
     and OSError.
     """
     mat2 = find_mat2() if clean else None
     inbox = open_inbox(path)
-    if inbox.bundle and not here:
-        refuse_file_system_of(inbox.bundle, destination)
+    if not here:
+        refuse_stick(destination, bundle=inbox.bundle)
     log = open_log(case, inbox.bundle, here=here) if case else None
-    skipped = _find_extracted(inbox, destination)
+    done = find_done(inbox, lambda item: find_extracted(destination, item))
     keys = options.open()
-    outcome, findings = Outcome(skipped), Findings(keys)
-    before = set(skipped)
-    jobs = _plan([item for item in inbox.items if item not in before], keys, outcome, findings)
+    outcome, findings = Outcome(done.same), Findings(keys, inbox)
+    _tell_refused(done, outcome, log)
+    jobs = _plan(inbox.items, done.items, keys, outcome, findings)
     room = sum(job.room for job in jobs) * (2 if clean else 1)
     check_room(destination, room, f"Extracting {count(len(jobs), 'envelope')}")
     destination.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
     for leftover in find_leftovers(destination):
-        note(f"{leftover} is left over from an extraction that was cut off: remove it.")
+        note(f"{leftover} {LEFT_OVER}")
     try:
         _work(jobs, keys, destination, outcome, log, mat2)
     finally:
         # When the work is stopped, too: what has been extracted stays.
-        _report(inbox, destination, outcome, as_json=as_json)
+        _report(inbox, destination, outcome, findings, as_json=as_json)
     code = findings.conclude(inbox)
     return code if outcome.is_clean else 1
 
 
-def _find_extracted(inbox: Inbox, destination: Path) -> tuple[Item, ...]:
-    """Those that have been extracted before. Raises UsageError if that is the only one asked for."""
-    found = tuple(item for item in inbox.items if os.path.lexists(destination / get_stem(item)))
-    if found and inbox.path != inbox.bundle:
-        raise UsageError(
-            f"{destination / get_stem(found[0])} exists already, and nothing is overwritten: "
-            "choose another place with -o."
-        )
-    return found
+def _tell_refused(done: Done, outcome: Outcome, log: CustodyLog | None) -> None:
+    """Those whose place another envelope has."""
+    for item, refusal in done.refused:
+        outcome.refused.append((item, refusal))
+        if log:
+            log.append(Act("extract", item.name, remark=f"Not extracted: {REMARK}"))
 
 
-def _plan(items: Sequence[Item], keys: KeySet, outcome: Outcome, findings: Findings) -> list[Job]:
-    """The envelopes that open, and the room that they take; the others are noted in `outcome`."""
+def _plan(
+    items: Sequence[Item], done: Collection[Item], keys: KeySet, outcome: Outcome, findings: Findings
+) -> list[Job]:
+    """The envelopes that open and are not `done`, and the room that they take.
+
+    Those that do not open are noted in `outcome`.
+    """
     jobs = []
     with Progress(len(items), "Opening", show=show_number) as progress:
         for item in items:
             sight = look_at(item, keys.pairs)
-            findings.add(sight)
-            if sight.refusal:
+            findings.add(sight, done_before=item in done)
+            if sight.refusal and item not in done:
                 outcome.refused.append((item, sight.refusal))
-            elif sight.index:
+            elif sight.index and item not in done:
                 jobs.append(Job(item, sight.length, _measure_room(sight.index)))
             progress(1)
     return jobs
@@ -143,7 +154,7 @@ def _work(
         for job in jobs:
             try:
                 done = extract_item(job.item, keys, destination, progress, mat2=mat2)
-            except (EnvelopeError, BundleError) as refusal:
+            except (EnvelopeError, BundleError, NotTakenError) as refusal:
                 outcome.refused.append((job.item, refusal))
                 if log:
                     log.append(
@@ -155,7 +166,7 @@ def _work(
                     log.append(describe_act(done, keys))
 
 
-def _report(inbox: Inbox, destination: Path, outcome: Outcome, *, as_json: bool) -> None:
+def _report(inbox: Inbox, destination: Path, outcome: Outcome, findings: Findings, *, as_json: bool) -> None:
     """What was done, on standard output; what was not, on standard error."""
     for item, refusal in outcome.refused:
         warn(f"{item.short_name} was not extracted. {refusal}")
@@ -170,7 +181,7 @@ def _report(inbox: Inbox, destination: Path, outcome: Outcome, *, as_json: bool)
         number = count(len(outcome.skipped), "envelope")
         note(f"{number} had been extracted into {destination} before; nothing of it was changed.")
     if as_json:
-        say(encode_json(_describe_outcome(inbox, destination, outcome)))
+        say(encode_json(_describe_outcome(inbox, destination, outcome, findings)))
     else:
         for done in outcome.extracted:
             _say_extracted(done)
@@ -184,9 +195,12 @@ def _say_extracted(done: Extracted) -> None:
     say(f"  SHA-256 of the envelope: {done.manifest['envelope']['sha256']}")
 
 
-def _describe_outcome(inbox: Inbox, destination: Path, outcome: Outcome) -> dict[str, Any]:
+def _describe_outcome(
+    inbox: Inbox, destination: Path, outcome: Outcome, findings: Findings
+) -> dict[str, Any]:
     return {
         **describe_inbox(inbox),
+        "twins": findings.describe_twins(),
         "destination": str(destination),
         "extracted": [
             {

@@ -10,6 +10,9 @@ It is written as DIR/.<stem>.partial-<random>/ and renamed when every byte of th
 has been checked.
 """
 
+import errno
+import json
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -22,18 +25,27 @@ from typing import Any
 
 from leakdrop.bundle import compute_sha256
 from leakdrop.envelope.opening import Envelope
+from leakdrop.errors import LeakdropError
+from leakdrop.folders import sync_folder
 from leakdrop.review.clean import CLEAN_NAME, clean_files
 from leakdrop.review.custody import Act
+from leakdrop.review.done import Written
 from leakdrop.review.facts import describe_opened
 from leakdrop.review.inbox import ENDING, EnvelopeFile, Item, open_item, read_all
 from leakdrop.review.keys import KeySet
 from leakdrop.review.names import safe_name, safe_names
 from leakdrop.review.summing import Summing
-from leakdrop.seal.files import PRIVATE_FOLDER, create_file, naming, sync_folder
+from leakdrop.seal.files import PRIVATE_FOLDER, create_file, naming
 from leakdrop.terminal import encode_json, warn
 
 MESSAGE_NAME, MANIFEST_NAME = "message.txt", "manifest.json"
 FORMAT = "leakdrop extract 1"
+# What a file's own name or size is the reason of, on the file system that it is written to.
+NOT_TAKEN = frozenset({errno.EEXIST, errno.EINVAL, errno.ENAMETOOLONG, errno.EFBIG, errno.EILSEQ})
+
+
+class NotTakenError(LeakdropError):
+    """The file system does not take a file of this envelope under its safe name."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +95,13 @@ def extract_item(
 ) -> Extracted:
     """Extract one envelope into a new folder in `destination`; with `mat2`, its files' clean copies too.
 
-    Raises EnvelopeError (any kind), BundleError and OSError; then nothing is left of it.
+    Raises EnvelopeError (any kind), BundleError, NotTakenError and OSError; then nothing is left of it.
     """
     stem = get_stem(item)
     reserved = (MESSAGE_NAME, MANIFEST_NAME, *((CLEAN_NAME,) if mat2 else ()))
     with (
         _partial_folder(destination, stem) as partial,
+        _refusing_what_is_not_taken(partial),
         open_item(item, keys.pairs) as (source, envelope),
     ):
         names = safe_names([file.name for file in envelope.index.files], reserved)
@@ -104,6 +117,21 @@ def extract_item(
         partial.rename(destination / stem)
     sync_folder(destination)
     return Extracted(item, destination / stem, manifest)
+
+
+def find_extracted(destination: Path, item: Item) -> Written | None:
+    """What has the place of an envelope's folder, and of which envelope its manifest says that it is."""
+    folder = destination / get_stem(item)
+    if not os.path.lexists(folder):
+        return None
+    try:
+        sha256 = json.loads((folder / MANIFEST_NAME).read_bytes())["envelope"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Written(folder, None)
+    return Written(folder, str(sha256))
+
+
+LEFT_OVER = "is left over from an extraction that was cut off, and holds what was opened: remove it."
 
 
 def find_leftovers(destination: Path) -> list[Path]:
@@ -123,6 +151,24 @@ def _partial_folder(destination: Path, stem: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         if partial.exists():
             warn(f"{partial} could not be removed, and holds what was opened: remove it.")
+        raise
+
+
+@contextmanager
+def _refusing_what_is_not_taken(partial: Path) -> Iterator[None]:
+    """An error that this envelope alone causes is a refusal of it; any other one meets all that follow, too.
+
+    Its sentence names no folder, since it stands in the custody log, too. Raises NotTakenError.
+    """
+    try:
+        yield
+    except OSError as error:
+        is_within = error.filename is not None and partial in Path(error.filename).parents
+        if error.errno in NOT_TAKEN and is_within:
+            raise NotTakenError(
+                f"This disk does not take a file of it, for its name or its size ({error.strerror}): "
+                "extract this envelope alone to another disk, with -o."
+            ) from None
         raise
 
 

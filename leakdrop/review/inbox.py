@@ -153,6 +153,17 @@ def _open_one(path: Path) -> Inbox:
     return Inbox(path, found.parent, (Item(found, entry),), Comparison((), changed, ()))
 
 
+def find_beside(inbox: Inbox) -> list[Item]:
+    """What lies beside the one envelope that was asked for, in its bundle; what equals it is left out.
+
+    Raises BundleError and OSError.
+    """
+    if not inbox.bundle or inbox.path == inbox.bundle or inbox.unlisted:
+        return []
+    (own,) = inbox.items
+    return [item for item in open_inbox(inbox.bundle).items if own.name not in (item.name, *item.copies)]
+
+
 def compare_sums(inbox: Inbox) -> Inbox:
     """The inbox, with the envelopes among the changed that have another SHA-256 than bundle.json says.
 

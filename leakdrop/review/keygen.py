@@ -19,12 +19,13 @@ from leakdrop.envelope.keyfile import (
 )
 from leakdrop.envelope.keys import ROOT, derive_key_pair, derive_sign_key
 from leakdrop.errors import KeyFileError, UsageError
+from leakdrop.folders import sync_folder
 from leakdrop.keyring import ALL
 from leakdrop.review.keys import read_key_file
 from leakdrop.review.names import is_device
 from leakdrop.review.passphrases import choose_passphrase
 from leakdrop.review.places import refuse_stick
-from leakdrop.seal.files import PRIVATE_FOLDER, PUBLIC_FILE, create_file, sync_folder
+from leakdrop.seal.files import PRIVATE_FOLDER, PUBLIC_FILE, create_file
 from leakdrop.terminal import encode_json, group_fingerprint, say, visible
 
 MAX_FILE_NAME = 255  # bytes

@@ -11,9 +11,10 @@ from typing import Any
 
 from leakdrop.envelope.index import Index
 from leakdrop.errors import EnvelopeError, LeakdropError
-from leakdrop.review.inbox import Inbox, Item, Sight, compare_sums, look_at, open_inbox
+from leakdrop.review.inbox import Inbox, Item, Sight, compare_sums, find_beside, look_at, open_inbox
 from leakdrop.review.keys import KeyOptions, KeySet
 from leakdrop.review.receipts import Named, find_forged, group_by_receipt, make_named
+from leakdrop.review.twins import WHY, group_twins
 from leakdrop.terminal import Progress, count, encode_json, human_size, note, say, show_number, visible, warn
 
 MOST_NAMED = 5
@@ -40,7 +41,7 @@ def list_envelopes(path: Path, options: KeyOptions, *, sums: bool = False, as_js
     """
     inbox, keys = open_inbox(path), options.open()
     inbox = compare_sums(inbox) if sums else inbox
-    records, rows, told = [], [HEADINGS], Findings(keys)
+    records, rows, told = [], [HEADINGS], Findings(keys, inbox)
     with Progress(len(inbox.items), "Opening", show=show_number) as progress:
         for sight in _look(inbox, keys, told):
             if as_json:
@@ -52,7 +53,12 @@ def list_envelopes(path: Path, options: KeyOptions, *, sums: bool = False, as_js
     if as_json:
         numbers = {named.name: number for number, group in enumerate(receipts, 1) for named in group}
         envelopes = [{**record, "receipt": numbers.get(record["name"])} for record in records]
-        say(encode_json({**describe_inbox(inbox), "sums_compared": sums, "envelopes": envelopes}))
+        twins = told.describe_twins()
+        say(
+            encode_json(
+                {**describe_inbox(inbox), "sums_compared": sums, "twins": twins, "envelopes": envelopes}
+            )
+        )
     else:
         _say_table(rows)
         for group in receipts:
@@ -77,7 +83,7 @@ def read_envelopes(
     The sums are compared last, since that reads every byte and the texts need not wait for it.
     """
     inbox, keys = open_inbox(path), options.open()
-    records, told = [], Findings(keys)
+    records, told = [], Findings(keys, inbox)
     for sight in _look(inbox, keys, told):
         if as_json:
             records.append({**describe(sight, keys), **_describe_texts(sight)})
@@ -85,7 +91,12 @@ def read_envelopes(
             _say_envelope(sight, keys, None if every_name else MOST_FILES)
     inbox = compare_sums(inbox)
     if as_json:
-        say(encode_json({**describe_inbox(inbox), "sums_compared": True, "envelopes": records}))
+        twins = told.describe_twins()
+        say(
+            encode_json(
+                {**describe_inbox(inbox), "sums_compared": True, "twins": twins, "envelopes": records}
+            )
+        )
     return told.conclude(inbox)
 
 
@@ -99,15 +110,18 @@ def _look(inbox: Inbox, keys: KeySet, told: "Findings") -> Iterator[Sight]:
 class Findings:
     """What is told once, at the end: keys that nobody knows, and what is not as it should be."""
 
-    def __init__(self, keys: KeySet) -> None:
+    def __init__(self, keys: KeySet, inbox: Inbox) -> None:
         self._keys = keys
         self._unknown: dict[bytes, list[str]] = defaultdict(list)
         self._refused = 0
         self._named: list[Named] = []
+        # Of what lies beside the one envelope that was asked for, headers are read, and may be its twins'.
+        self._beside = [make_named(look_at(item, ())) for item in find_beside(inbox)]
 
-    def add(self, sight: Sight) -> None:
+    def add(self, sight: Sight, *, done_before: bool = False) -> None:
+        """Take in what opening told. Of what was `done_before` it is no failure if it opens no more."""
         self._named.append(make_named(sight))
-        self._refused += sight.refusal is not None
+        self._refused += sight.refusal is not None and not done_before
         for key_id in self._keys.find_unknown(sight.key_ids):
             self._unknown[key_id].append(sight.item.short_name)
 
@@ -115,8 +129,23 @@ class Findings:
         """The envelopes that come from one receipt, where several do."""
         return group_by_receipt(self._named)
 
+    def find_twins(self, item: Item) -> list[str]:
+        """The names of the envelopes that share this one's header, and are not equal to it."""
+        groups = (group for group in self.describe_twins() if item.name in group)
+        return [name for group in groups for name in group if name != item.name]
+
+    def describe_twins(self) -> list[list[str]]:
+        """The names of those that share a header, for programs."""
+        return [[named.name for named in twins] for twins in self._group_twins()]
+
+    def _group_twins(self) -> list[list[Named]]:
+        headers = {named.header_sha256 for named in self._named}
+        return group_twins(
+            [*self._named, *(named for named in self._beside if named.header_sha256 in headers)]
+        )
+
     def conclude(self, inbox: Inbox) -> int:
-        """Tell it, and return the exit code: 1 if an envelope was refused, is missing or has changed."""
+        """Tell it, and return the exit code: 1 if one was refused, is missing, has changed or has a twin."""
         tell_differences(inbox)
         for key_id, names in sorted(self._unknown.items()):
             verb = "is" if len(names) == 1 else "are"
@@ -127,8 +156,15 @@ class Findings:
                 f"{enumerate_names(names)} have the same mailbox and different keys: one of them is forged. "
                 "Do not take them for one source's, and do not answer."
             )
+        twins = self._group_twins()
+        for group in twins:
+            names = [named.short_name for named in group]
+            warn(
+                f"{enumerate_names(names)} have the same header and are not equal. {WHY} "
+                "Compare their SHA-256 with those in a second bundle."
+            )
         comparison = inbox.comparison
-        return 1 if self._refused or comparison.missing or comparison.changed else 0
+        return 1 if self._refused or twins or comparison.missing or comparison.changed else 0
 
 
 def tell_differences(inbox: Inbox) -> None:
@@ -183,7 +219,7 @@ def describe(sight: Sight, keys: KeySet) -> dict[str, Any]:
 
 
 def describe_refusal(refusal: LeakdropError) -> dict[str, Any]:
-    """Why an envelope did not open, for programs. The kind is null if its file could not be read."""
+    """Why an envelope was refused, for programs. The kind is null if its own bytes are not the reason."""
     kind = refusal.kind.value if isinstance(refusal, EnvelopeError) else None
     return {"kind": kind, "sentence": str(refusal)}
 

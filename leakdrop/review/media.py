@@ -1,7 +1,8 @@
 """Facts of recordings and pictures for a report: duration, codec, dimensions, dates.
 
 The libraries run in a process of their own (`mediareader.py`), which is believed nothing: what it answers is
-checked, its requests are bounded, and it is ended when it takes too long. What a file says of itself is a
+checked, its requests are bounded, and it is ended when it takes too long over a file, or over all files of an
+envelope. What a file says of itself is a
 claim of whoever made it. A place in it is told, but never which: a report is for handing on.
 """
 
@@ -10,6 +11,8 @@ import math
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
@@ -18,6 +21,7 @@ from leakdrop.envelope.opening import Envelope
 from leakdrop.review.mediareader import ANSWER, ASK, BUFFER, HEAD
 
 SECONDS = 20  # for one file
+SECONDS_IN_ALL = 120  # for those of one envelope, of which there can be ten thousand
 MOST_READ = 256 * 1024 * 1024  # bytes of one file
 MOST_ANSWERED = 65_536  # bytes
 MOST_TEXTS, MOST_TEXT = 16, 100
@@ -27,6 +31,8 @@ MISSING = (
     "which leakdrop's package for reviewers brings."
 )
 FAILED = "The library that reads this format failed on this file."
+SLOW = "Left out: reading this file took too long."
+LEFT_OUT = "Left out: reading the files before this one took too long."
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,10 @@ class Facts:
 
 
 class MediaReader:
-    """Reads the facts of one file after another.
+    """Reads the facts of one envelope after another.
 
     with MediaReader() as reader:
-        facts = reader.read(envelope, number)
+        facts = reader.read_all(envelope)
     """
 
     def __init__(self) -> None:
@@ -65,21 +71,48 @@ class MediaReader:
     ) -> None:
         self._end()
 
-    def read(self, envelope: Envelope, number: int) -> Facts:
-        """The facts of a file. Raises EnvelopeError (chunk-damaged)."""
+    def read_all(
+        self, envelope: Envelope, progress: Callable[[int], object] = lambda number: None
+    ) -> list[Facts]:
+        """The facts of each file; where the time is over, `LEFT_OUT`.
+
+        `progress` is told the number of each file before it is read. Raises EnvelopeError (chunk-damaged).
+        """
+        until = time.monotonic() + SECONDS_IN_ALL
+        facts = []
+        for number in range(len(envelope.index.files)):
+            progress(number)
+            left = until - time.monotonic()
+            facts.append(self.read(envelope, number, left) if left > 0 else Facts(failure=LEFT_OUT))
+        return facts
+
+    def read(self, envelope: Envelope, number: int, seconds: float = SECONDS) -> Facts:
+        """The facts of a file, read in so many seconds and never more than `SECONDS`.
+
+        Raises EnvelopeError (chunk-damaged).
+        """
         size = envelope.index.files[number].size
         if self.is_missing or size < HEAD:
             return Facts()
-        process = self._process = self._process or _start()
-        timer = threading.Timer(SECONDS, process.kill)
+        process, is_over = self._process or _start(), threading.Event()
+        self._process = process
+
+        def end() -> None:
+            is_over.set()
+            process.kill()
+
+        timer = threading.Timer(min(seconds, SECONDS), end)
         timer.start()
         try:
             return self._ask(process, envelope, number, size)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):  # the last is that of deeply nested JSON
             self._end()
-            return Facts(failure=FAILED)
+            return Facts(failure=SLOW if is_over.is_set() else FAILED)
         finally:
             timer.cancel()
+            timer.join()
+            if is_over.is_set():  # perhaps just behind the answer: the next file needs a new process
+                self._end()
 
     def _ask(self, process: "subprocess.Popen[bytes]", envelope: Envelope, number: int, size: int) -> Facts:
         """Raises OSError (it has ended) and ValueError (it answered what it should not)."""

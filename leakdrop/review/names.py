@@ -15,6 +15,8 @@ MAX_ENDING = 16  # bytes of “.jpeg” and the like
 NAMELESS = "file"
 
 _FORBIDDEN = frozenset('/\\<>:"|?*')
+# FAT and NTFS give a file a second, short name, as AVERYL~1.TXT: another file of that name would be the same.
+_SHORT_FORM = re.compile("~(?=[0-9])")
 _JOINERS = str.maketrans("", "", "\u200c\u200d")
 _DEVICES = frozenset(
     ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"]
@@ -26,6 +28,7 @@ def safe_name(name: str) -> str:
     """A name of 1 to 100 bytes, without a path, that keeps its ending."""
     name = unicodedata.normalize("NFC", name)
     name = "".join("_" if char in _FORBIDDEN or is_deceptive(char) else char for char in name)
+    name = _SHORT_FORM.sub("_", name)
     name = _trim(name)
     if name.startswith((".", "-")) or is_device(name):
         name = f"_{name}"
@@ -46,6 +49,11 @@ def safe_names(names: Sequence[str], reserved: Iterable[str] = ()) -> list[str]:
         taken.add(_fold(distinct))
         safe.append(distinct)
     return safe
+
+
+def safe_name_with(name: str, mark: str) -> str:
+    """A safe name with a mark before its ending; what makes it too long is cut off before the mark."""
+    return _shorten(safe_name(name), mark)
 
 
 def is_device(name: str) -> bool:

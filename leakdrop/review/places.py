@@ -15,25 +15,19 @@ from leakdrop.seal.files import nearest_folder
 DEPTH = 5
 
 
-def refuse_file_system_of(bundle: Path, destination: Path, option: str = "-o") -> None:
-    """Raises UsageError if a bundle and the place to write to lie on one file system.
+def refuse_stick(destination: Path, option: str = "-o", bundle: Path | None = None) -> None:
+    """Raises UsageError if a folder is, or lies in, a bundle, or is on a stick that holds one.
 
-    `option` is the one that chooses another place.
+    It may not lie on the file system of `bundle` either: the one that is worked on, if any. Other bundles are
+    found up to `DEPTH` folders below the stick's top. `option` is the one that chooses another place.
     """
-    if bundle.stat().st_dev == nearest_folder(destination).stat().st_dev:
+    folder = nearest_folder(destination)
+    if bundle and bundle.stat().st_dev == folder.stat().st_dev:
         raise UsageError(
             f"{destination} is on the same file system as the bundle, and the stick goes back to the server: "
             f"choose another place with {option}, or add --here."
         )
-
-
-def refuse_stick(destination: Path, option: str = "-o") -> None:
-    """Raises UsageError if a folder is, or lies in, a bundle, or is on a stick that holds one.
-
-    A bundle is found up to `DEPTH` folders below the stick's top. `option` is the one that chooses another
-    place.
-    """
-    above = folders_of_mount(nearest_folder(destination))
+    above = folders_of_mount(folder)
     beside = () if _is_of_this_machine(above[-1]) else _find_folders(above[-1])
     for candidate in (*above, *beside):
         if os.path.lexists(candidate / LIST_NAME):
@@ -41,6 +35,11 @@ def refuse_stick(destination: Path, option: str = "-o") -> None:
                 f"{destination} is where the bundle {candidate} is, and that goes back to the server: "
                 f"choose another place with {option}, or add --here."
             )
+
+
+def is_on_this_machine(folder: Path) -> bool:
+    """Whether a folder that exists is on no stick: nobody takes to the operator what is written there."""
+    return _is_of_this_machine(folders_of_mount(folder.resolve())[-1])
 
 
 def folders_of_mount(folder: Path) -> list[Path]:

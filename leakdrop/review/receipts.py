@@ -28,12 +28,13 @@ SomeCarrier = TypeVar("SomeCarrier", bound=Carrier)
 
 @dataclass(frozen=True)
 class Named:
-    """An envelope by its names, and the receipt that it carries."""
+    """An envelope by its names, the receipt that it carries, and the SHA-256 of its header in hex."""
 
     name: str
     short_name: str
     copies: tuple[str, ...]
     receipt: Receipt | None
+    header_sha256: str
 
 
 def get_receipt(index: Index | None) -> Receipt | None:
@@ -44,7 +45,7 @@ def get_receipt(index: Index | None) -> Receipt | None:
 
 def make_named(sight: Sight) -> Named:
     item = sight.item
-    return Named(item.name, item.short_name, item.copies, get_receipt(sight.index))
+    return Named(item.name, item.short_name, item.copies, get_receipt(sight.index), sight.header_sha256)
 
 
 def look_for_receipts(inbox: Inbox, keys: KeySet) -> list[Named]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from leakdrop.envelope.keyfile import close_root, encode_secret_key
 from leakdrop.errors import KeyFileError, UsageError
+from leakdrop.folders import sync_folder
 from leakdrop.review.keys import load_secret_key, open_secret_key
 from leakdrop.review.passphrases import choose_passphrase, gather_passphrases
-from leakdrop.seal.files import create_file, naming, sync_folder
+from leakdrop.seal.files import create_file, naming
 from leakdrop.terminal import note, say
 
 

@@ -1,4 +1,4 @@
-"""The verb `reply`: seals an answer to the source of a submission, and lays it on the stick."""
+"""The verb `reply`: seals an answer to the source of a submission, and lays it into a bundle."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from leakdrop.errors import UsageError
 from leakdrop.review.custody import open_log
 from leakdrop.review.inbox import Inbox, Item, open_inbox, open_item
 from leakdrop.review.keys import KeyOptions
-from leakdrop.review.replying import RECEIVED, WHAT_NEXT, find_bundle, name_forged, seal_reply
+from leakdrop.review.replying import MAY_READ, RECEIVED, ForgedError, find_bundle, name_forged, seal_reply
 from leakdrop.seal.offline import Draft, draft, read_message
 from leakdrop.terminal import say, warn
 
@@ -40,11 +40,13 @@ def reply(
     *,
     case: Path | None = None,
     here: bool = False,
+    anyway: bool = False,
 ) -> int:
     """Seal a reply to the submission that `source` is, or that `name` begins in it.
 
-    `case` is the folder of a custody log, if one is kept. Raises UsageError, BundleError, EnvelopeError,
-    SubmissionError, NoRoomError, ReportError and OSError.
+    `case` is the folder of a custody log, if one is kept. With `anyway` one is answered that may be forged.
+    Raises UsageError, ForgedError, BundleError, EnvelopeError, SubmissionError, NoRoomError, ReportError and
+    OSError.
     """
     inbox = open_inbox(source)
     item = _choose(inbox, name)
@@ -55,10 +57,12 @@ def reply(
     keys = options.open()
     with open_item(item, keys.pairs) as (_, envelope):
         if forged := name_forged(item, inbox, keys):
+            if not anyway:
+                raise ForgedError(f"{forged} {MAY_READ} Nothing was sealed; with --anyway it is.")
             warn(forged)
-        sealed = seal_reply(item, envelope, answer, bundle)
+        sealed = seal_reply(item, envelope, answer, bundle, may_be_forged=bool(forged))
     say(sealed.sentence)
-    say(WHAT_NEXT)
+    say(sealed.what_next)
     if log:
         log.append(sealed.act)
     return 0

@@ -1,12 +1,14 @@
 """A reply on its way: sealed to the key in a submission, and laid on the stick: docs/bundle.md.
 
-Only whoever has the source's twelve words can open it. It names nobody, and nothing in it or around it says
-which submission it answers; only the custody log, which stays on the laptop, does.
+Only whoever has the source's twelve words can open it, unless the submission is forged. It names nobody, and
+nothing in it or around it says which submission it answers; only the custody log, which stays on the laptop,
+does.
 """
 
 import hashlib
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +17,14 @@ from leakdrop.envelope.index import ReplyTo
 from leakdrop.envelope.opening import Envelope
 from leakdrop.envelope.receipt import UNIT, answer_length
 from leakdrop.errors import BundleError, LeakdropError, UsageError
+from leakdrop.folders import sync_folder
 from leakdrop.review.custody import Act
 from leakdrop.review.inbox import Inbox, Item, open_inbox
 from leakdrop.review.keys import KeySet
+from leakdrop.review.listing import enumerate_names
+from leakdrop.review.places import is_on_this_machine
 from leakdrop.review.receipts import find_forged, look_for_receipts
-from leakdrop.seal.files import PUBLIC_FILE, check_room, create_whole_file, sync_folder
+from leakdrop.seal.files import PUBLIC_FILE, check_room, create_whole_file
 from leakdrop.seal.offline import Draft, seal_draft_into
 from leakdrop.terminal import describe_contents, human_size
 
@@ -33,14 +38,28 @@ LARGE = (
     " Its source downloads more than others who ask, and who watches their connection may see that; "
     "a text alone would not show."
 )
-WHAT_NEXT = "Only whoever has the source's twelve words can open it. Take the stick back to the operator."
+FOR_SOURCE = "Only whoever has the source's twelve words can open it."
+FOR_FORGER = "Whoever made this submission can open it, and that may be the forger."
+TAKE_BACK = "Take the stick back to the operator."
+CARRY_OVER = (
+    "This bundle is on this machine's own disk, and not on the stick: copy the file into the folder "
+    "“replies” of the bundle on the stick, or its source never gets it."
+)
+MAY_READ = "Whoever forged it could read the reply."
+
+
+class ForgedError(LeakdropError):
+    """Another submission has the same mailbox and another key: whoever answers may answer the forger."""
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """A reply that lies on the stick: what it is (a sentence), where, and what the custody log says of it."""
+    """A reply that lies in a bundle: what it is, who can read it and how it gets to the operator (sentences),
+    where, and what the custody log says of it.
+    """
 
     sentence: str
+    what_next: str
     path: Path
     act: Act
 
@@ -59,7 +78,7 @@ def find_bundle(inbox: Inbox, other: Path | None = None) -> Path:
         raise BundleError(f"{replies} is not a folder.")
     if not os.access(replies if replies.exists() else folder, os.W_OK | os.X_OK):
         raise BundleError(
-            f"{folder} is read-only: unlock the stick, or name another with `leakdrop-review reply -o`."
+            f"{folder} is read-only: unlock the stick, or name another with `reply -o` or `view --replies`."
         )
     return folder
 
@@ -72,14 +91,18 @@ def name_forged(item: Item, inbox: Inbox, keys: KeySet) -> str:
     beside = open_inbox(inbox.bundle) if inbox.bundle else inbox
     for forged in find_forged(look_for_receipts(beside, keys)):
         if any(item.name in (named.name, *named.copies) for named in forged):
-            names = ", ".join(named.short_name for named in forged)
-            return (
-                f"{names} have the same mailbox and different keys: one of them is forged, perhaps this one."
-            )
+            return describe_forged([named.short_name for named in forged])
     return ""
 
 
-def seal_reply(item: Item, envelope: Envelope, answer: Draft, bundle: Path) -> Sealed:
+def describe_forged(short_names: Sequence[str]) -> str:
+    names = enumerate_names(short_names)
+    return f"{names} have the same mailbox and different keys: one of them is forged, perhaps this one."
+
+
+def seal_reply(
+    item: Item, envelope: Envelope, answer: Draft, bundle: Path, *, may_be_forged: bool = False
+) -> Sealed:
     """Seal an answer to the submission in an open envelope, and write it into the bundle.
 
     Raises UsageError (it is too large), LeakdropError (nobody asks for a reply), SubmissionError,
@@ -96,10 +119,11 @@ def seal_reply(item: Item, envelope: Envelope, answer: Draft, bundle: Path) -> S
     sentence = f"Sealed {what} into {path} ({human_size(len(sealed))})."
     if answer_length([len(sealed)]) > UNIT:
         sentence += LARGE
+    for_whom = FOR_FORGER if may_be_forged else FOR_SOURCE
+    what_next = f"{for_whom} {CARRY_OVER if is_on_this_machine(bundle) else TAKE_BACK}"
     opened_with = envelope.key.public.fingerprint
-    return Sealed(
-        sentence, path, Act("reply", item.name, opened_with=opened_with, wrote=((str(path), sha256),))
-    )
+    act = Act("reply", item.name, opened_with=opened_with, wrote=((str(path), sha256),))
+    return Sealed(sentence, what_next, path, act)
 
 
 def _seal(answer: Draft, reply_to: ReplyTo) -> bytes:

@@ -9,13 +9,14 @@ of the message, but their sums, and nothing of other envelopes: it is for handin
 """
 
 import hashlib
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from leakdrop.errors import BundleError, EnvelopeError, LeakdropError, UsageError
+from leakdrop.errors import BundleError, EnvelopeError, LeakdropError
 from leakdrop.review.custody import (
     Act,
     CustodyLog,
@@ -26,12 +27,13 @@ from leakdrop.review.custody import (
     sum_lines,
     tell_time,
 )
+from leakdrop.review.done import REMARK, Written, find_done
 from leakdrop.review.extracting import get_stem
 from leakdrop.review.facts import describe_opened, sum_files
 from leakdrop.review.inbox import Inbox, Item, explain, look_at, open_inbox, open_item
 from leakdrop.review.keys import KeyOptions, KeySet
 from leakdrop.review.listing import Findings, describe_inbox, describe_refusal
-from leakdrop.review.media import MISSING, MediaReader
+from leakdrop.review.media import LEFT_OUT, MISSING, SLOW, MediaReader
 from leakdrop.review.reportpage import FORMAT, write_page
 from leakdrop.review.signing import sign_report
 from leakdrop.seal.files import PRIVATE_FOLDER, create_whole_file
@@ -60,48 +62,56 @@ def report(
 ) -> int:
     """Write a report of each envelope; 1 if one does not open or the bundle is not complete, else 0.
 
+    1, too, if there is a report on another envelope of the same name, or one has a twin.
+
     Raises UsageError (the place will not do, or holds that report), BundleError, KeyFileError,
     PassphraseError, ReportError and OSError.
     """
     inbox = open_inbox(path)
     log = open_log(destination, inbox.bundle, here=here, option="-o")
-    skipped = _find_reported(inbox, destination)
+    before = find_done(inbox, lambda item: _find_reported(destination, item))
     keys = options.open()
-    findings = Findings(keys)
+    findings = Findings(keys, inbox)
     destination.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
     done: list[Reported] = []
-    refused: list[tuple[Item, LeakdropError]] = []
-    items = [item for item in inbox.items if item not in skipped]
-    total = 0
-    for item in items:
+    refused = list(before.refused)
+    for item, _ in refused:
+        log.append(Act("report", item.name, remark=f"Not reported: {REMARK}"))
+    done_before, items, total = before.items, [], 0
+    for item in inbox.items:
         sight = look_at(item, keys.pairs)
-        findings.add(sight)
-        total += sight.length
+        findings.add(sight, done_before=item in done_before)
+        if item not in done_before:
+            items.append(item)
+            total += sight.length
     try:
         with MediaReader() as media, Progress(total, "Checking") as progress:
             if media.is_missing:
                 note(MISSING)
             for item in items:
                 try:
-                    done.append(report_item(item, keys, log, media, progress))
+                    progress.rename(f"Checking {item.short_name}")
+                    twins = findings.find_twins(item)
+                    done.append(report_item(item, keys, log, media, progress, progress.rename, twins=twins))
                 except (EnvelopeError, BundleError) as refusal:
                     refused.append((item, refusal))
                     log.append(Act("report", item.name, remark=f"Not opened: {explain(item, refusal)}"))
     finally:
-        _tell(inbox, destination, done, skipped, refused, as_json=as_json)
+        _tell(inbox, destination, done, before.same, refused, findings, as_json=as_json)
     code = findings.conclude(inbox)
     return 1 if refused or not all(one.is_as_listed for one in done) else code
 
 
-def _find_reported(inbox: Inbox, destination: Path) -> tuple[Item, ...]:
-    """Those that have a report already. Raises UsageError if that is the only one asked for."""
-    found = tuple(item for item in inbox.items if any(map(os.path.lexists, _name_files(destination, item))))
-    if found and inbox.path != inbox.bundle:
-        raise UsageError(
-            f"{_name_files(destination, found[0])[0]} exists already, and nothing is overwritten: "
-            "choose another place with -o."
-        )
-    return found
+def _find_reported(destination: Path, item: Item) -> Written | None:
+    """What has the place of a report, and of which envelope it says that it is."""
+    there = [path for path in _name_files(destination, item) if os.path.lexists(path)]
+    if not there:
+        return None
+    try:
+        sha256 = json.loads(there[-1].read_bytes())["report"]["envelope"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Written(there[0], None)
+    return Written(there[0], str(sha256))
 
 
 def _name_files(destination: Path, item: Item) -> tuple[Path, Path]:
@@ -115,21 +125,29 @@ def report_item(
     log: CustodyLog,
     media: MediaReader,
     progress: Callable[[int], object] = lambda size: None,
+    rename: Callable[[str], object] = lambda label: None,
+    *,
+    twins: Sequence[str] = (),
 ) -> Reported:
-    """Write the report of one envelope beside the log.
+    """Write the report of one envelope beside the log. `rename` is told which file is looked at; `twins` are
+    those that share its header.
 
     Raises EnvelopeError (any kind), BundleError and OSError; then there is no report of it.
     """
     with open_item(item, keys.pairs) as (source, envelope):
         opened = describe_opened(item, envelope, source, keys, sum_files(envelope, source, progress))
-        for number, file in enumerate(opened["files"]):
-            file["media"] = asdict(media.read(envelope, number))
+        total = len(opened["files"])
+        facts = media.read_all(
+            envelope, lambda number: rename(f"{item.short_name}: file {number + 1:,} of {total:,}")
+        )
+        for file, found in zip(opened["files"], facts, strict=True):
+            file["media"] = asdict(found)
     key = envelope.key.public
     sha256, size = opened["envelope"]["sha256"], opened["envelope"]["size"]
     log.append(
         Act("check", item.name, sha256, size, key.fingerprint, remark="Every byte opened, for a report.")
     )
-    content = describe_report(opened, keys, key.fingerprint, log)
+    content = describe_report(opened, keys, key.fingerprint, log, twins)
     page, record = _name_files(log.path.parent, item)
     signer = keys.signers[key.key_id]
     record_text = sign_report(
@@ -150,7 +168,7 @@ def report_item(
 
 
 def describe_report(
-    opened: dict[str, Any], keys: KeySet, fingerprint: str, log: CustodyLog
+    opened: dict[str, Any], keys: KeySet, fingerprint: str, log: CustodyLog, twins: Sequence[str]
 ) -> dict[str, Any]:
     """What a report says: the SHA-256 of the envelope first."""
     key_id = bytes.fromhex(opened["opened_with"])
@@ -158,7 +176,7 @@ def describe_report(
     custody, mailbox = log.read(), opened["reply_to"]["mailbox"] if opened["reply_to"] else ""
     return {
         "format": FORMAT,
-        "envelope": {"sha256": envelope["sha256"], **envelope},
+        "envelope": {"sha256": envelope["sha256"], **envelope, "twins": list(twins)},
         **opened,
         "recipients": [
             {"key_id": known, "name": keys.names.get(bytes.fromhex(known))} for known in opened["key_ids"]
@@ -200,6 +218,7 @@ def _tell(
     done: list[Reported],
     skipped: tuple[Item, ...],
     refused: list[tuple[Item, LeakdropError]],
+    findings: Findings,
     *,
     as_json: bool,
 ) -> None:
@@ -208,10 +227,12 @@ def _tell(
     for one in done:
         if not one.is_as_listed:
             warn(f"{one.item.short_name} opens, but has another SHA-256 than bundle.json says.")
+        if late := sum(file["media"]["failure"] in (SLOW, LEFT_OUT) for file in one.content["files"]):
+            note(f"Media facts of {count(late, 'file')} of {one.item.short_name} were left out: too slow.")
     if skipped:
         note(f"{count(len(skipped), 'envelope')} had a report in {destination} before; nothing was changed.")
     if as_json:
-        say(encode_json(_describe_outcome(inbox, done, skipped, refused)))
+        say(encode_json(_describe_outcome(inbox, done, skipped, refused, findings)))
         return
     for one in done:
         say(f"{one.item.short_name}: {one.page}\n  and, for programs, {one.record.name}")
@@ -219,10 +240,15 @@ def _tell(
 
 
 def _describe_outcome(
-    inbox: Inbox, done: list[Reported], skipped: tuple[Item, ...], refused: list[tuple[Item, LeakdropError]]
+    inbox: Inbox,
+    done: list[Reported],
+    skipped: tuple[Item, ...],
+    refused: list[tuple[Item, LeakdropError]],
+    findings: Findings,
 ) -> dict[str, Any]:
     return {
         **describe_inbox(inbox),
+        "twins": findings.describe_twins(),
         "reported": [
             {
                 "name": one.item.name,

@@ -8,7 +8,8 @@ import hashlib
 import html
 from typing import Any
 
-from leakdrop.review.listing import SEALED_WORDS
+from leakdrop.review.listing import SEALED_WORDS, enumerate_names
+from leakdrop.review.twins import WHY
 from leakdrop.terminal import count, group_fingerprint, human_size, visible
 
 FORMAT = "leakdrop report 2"
@@ -113,6 +114,11 @@ def _write_warnings(content: dict[str, Any]) -> str:
     envelope, warnings = content["envelope"], []
     if envelope["listed_sha256"] not in (None, envelope["sha256"]):
         warnings.append("The bundle's list names another SHA-256 for this envelope.")
+    if envelope["twins"]:
+        warnings.append(
+            "The bundle holds another envelope with the same header, and they are not equal: "
+            f"{visible(enumerate_names(envelope['twins']))}. {WHY}"
+        )
     if content["unknown_key_ids"]:
         warnings.append("It is also sealed to a key that the reviewer does not know.")
     if content["custody"]["wrong_lines"]:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from leakdrop.review.custody import CustodyLog, check_log, sum_lines
 from leakdrop.review.keys import load_public_keys
 from leakdrop.review.reportpage import FORMAT
 from leakdrop.review.signing import Signed, parse_report
-from leakdrop.terminal import Progress, encode_json, group_fingerprint, say, warn
+from leakdrop.terminal import Progress, count, encode_json, group_fingerprint, say, warn
 
 MAX_REPORT = 256 * 1024 * 1024  # bytes
 
@@ -29,22 +29,34 @@ _CUSTODY_CELL = re.compile(rb'<code id="custody-sha256"><bdi>([0-9a-f]{64})</bdi
 @dataclass(frozen=True)
 class Verified:
     """A report whose signature is right: the key that signed it, the envelope's SHA-256 in hex, and that of
-    the custody log when it was made, which old pages do not name. `log` is a log that was compared.
+    the custody log when it was made, which old pages do not name.
     """
 
     signer: PublicKeyFile
     envelope: str
     custody: str | None
-    log: Path | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the custody log beside a report is to it.
+
+    `begins` is the number of its first lines whose sum the report names; `fault` says what is wrong with it.
+    """
+
+    path: Path
+    begins: int | None
+    fault: str = ""
 
 
 def verify(
     paths: Sequence[Path], public: Sequence[Path], *, envelope: Path | None = None, as_json: bool = False
 ) -> int:
-    """Tell who signed each report, if it is unchanged; 1 if one is not, else 0.
+    """Tell who signed each report, if it is unchanged, and then what the custody log beside it is worth.
 
-    Raises ReportError (the only one is not as it was signed, or not on this envelope), UsageError,
-    KeyFileError and OSError.
+    Returns 1 if a report is not as it was signed, or a log is broken or another one, else 0. Raises
+    ReportError (the only one is not as it was signed, or not on this envelope), UsageError, KeyFileError and
+    OSError.
     """
     if envelope and len(paths) > 1:
         raise UsageError("--envelope goes with one report.")
@@ -58,16 +70,22 @@ def verify(
             warn(str(error))
             code = 1
             continue
-        records.append(_describe(path, verified, envelope))
         if not as_json:
             _say_verified(path, verified, envelope)
+        compared = _compare_log(path, verified)
+        records.append(_describe(path, verified, envelope, compared))
+        if not as_json:
+            _say_compared(compared)
+        if compared and compared.fault:
+            warn(compared.fault)
+            code = 1
     if as_json:
         say(encode_json(records))
     return code
 
 
 def _verify_file(path: Path, public: Sequence[Path], envelope: Path | None) -> Verified:
-    """Check a report's file, and the custody log beside it. Raises ReportError, which names the path."""
+    """Check a report's file. Raises ReportError, which names the path."""
     text = _read(path)
     try:
         verified = verify_report(text, public)
@@ -75,7 +93,7 @@ def _verify_file(path: Path, public: Sequence[Path], envelope: Path | None) -> V
             _compare(verified, envelope)
     except ReportError as error:
         raise ReportError(f"{path}: {error}") from None
-    return replace(verified, log=_check_log_beside(path, verified))
+    return verified
 
 
 def _say_verified(path: Path, verified: Verified, envelope: Path | None) -> None:
@@ -86,11 +104,16 @@ def _say_verified(path: Path, verified: Verified, envelope: Path | None) -> None
     say(f"  SHA-256 of the envelope: {verified.envelope}")
     if envelope:
         say(f"{envelope} is that envelope.")
-    if verified.log:
-        say(f"{verified.log} begins with the lines that the report was made with, and no line is broken.")
-    else:
-        say("Its custody log was not compared: no log lies beside it, or the page is an old one.")
     say("Compare fingerprint and sign key with the reviewer, by voice; what is not proved, the report says.")
+
+
+def _say_compared(compared: Compared | None) -> None:
+    if compared is None:
+        say("Its custody log was not compared: no log lies beside it, or the page is an old one.")
+    elif compared.begins is not None:
+        unbroken = "" if compared.fault else ", and no line is broken"
+        lines = count(compared.begins, "line")
+        say(f"{compared.path} begins with the {lines} that the report was made with, unchanged{unbroken}.")
 
 
 def _read(path: Path) -> bytes:
@@ -157,27 +180,32 @@ def _compare(verified: Verified, envelope: Path) -> None:
         raise ReportError(f"It is not on {envelope}, whose SHA-256 is {found}.")
 
 
-def _check_log_beside(path: Path, verified: Verified) -> Path | None:
-    """The custody log beside a report, if there is one and the report names a sum of it.
-
-    Raises ReportError if the log is broken, or does not begin with the lines that the report was made with.
-    """
+def _compare_log(path: Path, verified: Verified) -> Compared | None:
+    """The custody log beside a report, if there is one that can be compared, or is broken. Raises OSError."""
     log = CustodyLog(path.parent)
-    written = log.read()
+    try:
+        written = log.read()
+    except ReportError as error:
+        return Compared(log.path, None, str(error))
     if not written:
         return None
-    if wrong := check_log(written):
-        raise ReportError(
-            f"{log.path}: line {wrong[0]} does not fit those before it: it was changed or cut off."
-        )
-    if verified.custody is None:
+    sums, wrong = sum_lines(written), check_log(written)
+    # A sum binds all before it byte for byte: what broke later, or was broken then, takes nothing of that.
+    begins = sums.index(verified.custody) + 1 if verified.custody in sums else None
+    if wrong:
+        fault = f"{log.path}: line {wrong[0]} does not fit those before it: it was changed or cut off."
+    elif verified.custody and begins is None:
+        fault = f"{log.path} is not the log that this report was made with."
+    elif begins is None:
         return None
-    if verified.custody not in sum_lines(written):
-        raise ReportError(f"{log.path} is not the log that this report was made with.")
-    return log.path
+    else:
+        fault = ""
+    return Compared(log.path, begins, fault)
 
 
-def _describe(path: Path, verified: Verified, envelope: Path | None) -> dict[str, Any]:
+def _describe(
+    path: Path, verified: Verified, envelope: Path | None, compared: Compared | None
+) -> dict[str, Any]:
     signer = verified.signer
     return {
         "path": str(path),
@@ -186,5 +214,7 @@ def _describe(path: Path, verified: Verified, envelope: Path | None) -> dict[str
         "sign": (signer.sign or b"").hex(),
         "envelope_sha256": verified.envelope,
         "envelope_compared": str(envelope) if envelope else None,
-        "log_compared": str(verified.log) if verified.log else None,
+        "log_compared": str(compared.path) if compared else None,
+        "log_lines": compared.begins if compared else None,
+        "log_fault": compared.fault or None if compared else None,
     }

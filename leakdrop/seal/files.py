@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from leakdrop.errors import NoRoomError
+from leakdrop.folders import sync_folder
 from leakdrop.terminal import human_size
 
 PRIVATE_FILE, PRIVATE_FOLDER, PUBLIC_FILE = 0o600, 0o700, 0o644
@@ -78,17 +79,6 @@ def _move(unfinished: Path, path: Path) -> None:
         unfinished.rename(path)
     else:
         unfinished.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where the system can do that."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_room(folder: Path, size: int, what: str) -> None:

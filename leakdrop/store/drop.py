@@ -30,5 +30,11 @@ def iso_week(day: datetime.date) -> str:
     return f"{year}-W{week:02}"
 
 
+def monday_of(week: str) -> datetime.date:
+    """The first day of an ISO week (2026-W47). Raises ValueError, OverflowError if there is no such week."""
+    year, _, number = week.partition("-W")
+    return datetime.date.fromisocalendar(int(year), int(number), 1)
+
+
 def this_week() -> str:
     return iso_week(datetime.datetime.now(datetime.UTC).date())

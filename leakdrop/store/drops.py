@@ -29,9 +29,11 @@ from leakdrop.store.layout import (
     Layout,
     forget_times,
     free_bytes,
+    lock_upkeep,
     sync_folder,
 )
 from leakdrop.store.models import DropRow
+from leakdrop.store.week import recall_week
 from leakdrop.store.writing import STEP_BYTES, Incoming
 
 if TYPE_CHECKING:
@@ -185,11 +187,14 @@ class Drops:
             for name in removed:
                 (self.layout.incoming / name).unlink()
             forget_times(self.layout.incoming)
-            weeks, files = self._weeks(), find_files(self.layout)
+            # In this order: an import writes a row before its drop gets its name.
+            files, weeks = find_files(self.layout), self._weeks()
             # Only these are looked at: a start must not take longer because many drops are there.
             unlisted = {name: files[name] for name in sorted(files.keys() - weeks.keys())}
+            # A clock that is behind must not make them old, and due as soon as it is set right.
+            week = max(this_week(), recall_week(self.layout) or "")
             found = [
-                Drop(name, entry.stat().st_size, this_week())
+                Drop(name, entry.stat().st_size, week)
                 for name, entry in unlisted.items()
                 if is_envelope(entry)
             ]
@@ -200,7 +205,9 @@ class Drops:
         # A full disk stops no start: `all` gives what has no row, and the next start writes it.
         with suppress(OperationalError):
             self._list(found)
-            self._unlist(weeks.keys() - files.keys())
+            # A row without a file may be that of a drop which is being imported.
+            with suppress(StoreError, OSError), lock_upkeep(self.layout):
+                self.forget_gone()
         whole = (files.keys() & weeks.keys()) | {drop.name for drop in found}
         return Recovery(
             tuple(drop.name for drop in found),
@@ -260,9 +267,14 @@ def _is_drop(entry: os.DirEntry[str]) -> bool:
 
 
 def is_envelope(entry: os.DirEntry[str]) -> bool:
-    with Path(entry.path).open("rb") as file:
-        try:
+    """Whether a file that is named as a drop is can be one. Raises FileNotFoundError."""
+    try:
+        with Path(entry.path).open("rb") as file:
             read_header(file, entry.stat().st_size)
-        except EnvelopeError:
-            return False
+    except EnvelopeError:
+        return False
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return True  # whoever reads it is told
     return True

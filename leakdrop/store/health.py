@@ -15,6 +15,7 @@ from leakdrop.store.database import newest_revision
 from leakdrop.store.drop import Drop
 from leakdrop.store.drops import find_files, is_envelope
 from leakdrop.store.layout import ENVELOPE, PART, Layout
+from leakdrop.store.replies import find_replies
 from leakdrop.store.settle import day_of_change, find_marks, needs_settling
 
 # A timer that runs daily may be late by a day, not by more.
@@ -30,6 +31,7 @@ class Health:
     damage: str | None  # what SQLite says is wrong with the database
     drops: tuple[Drop, ...]  # that have a row
     unlisted: tuple[str, ...]  # envelopes without a row
+    changed: tuple[str, ...]  # drops whose envelope has another size than its row says
     lost: tuple[str, ...]  # rows without an envelope
     foreign: tuple[str, ...]  # what lies among the drops and is none
     unsettled: tuple[str, ...]  # drops whose files tell more than they should by now
@@ -38,6 +40,7 @@ class Health:
     uploads: int  # unfinished ones
     upload_bytes: int
     expired: int  # unfinished uploads that should be gone
+    unlisted_replies: int  # which no source gets
     leftovers: tuple[str, ...]  # parts that nobody was told of, copies of a broken settling
 
 
@@ -81,6 +84,7 @@ def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.dat
     )
     files = find_files(layout)
     parts = {path.name.removesuffix(PART): path for path in layout.uploads.iterdir()}
+    sizes = {name: entry.stat().st_size for name, entry in files.items()}
     whole = {name for name, entry in files.items() if name in rows or is_envelope(entry)}
     listed = rows.keys() & files.keys()
     late_marks = {week for week, path in find_marks(layout).items() if day_of_change(path) + LATE <= today}
@@ -90,6 +94,7 @@ def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.dat
         damage=None if integrity == "ok" else str(integrity).partition("\n")[0],
         drops=tuple(rows[name] for name in sorted(listed)),
         unlisted=tuple(sorted(whole - rows.keys())),
+        changed=tuple(name for name in sorted(listed) if rows[name].size != sizes[name]),
         lost=tuple(sorted(rows.keys() - files.keys())),
         foreign=tuple(
             sorted(
@@ -101,11 +106,17 @@ def _examine(layout: Layout, connection: sqlite3.Connection, today: datetime.dat
             for name in sorted(listed)
             if rows[name].week in late_marks or _is_late(rows[name], files[name], today)
         ),
-        timed=tuple(name for name in sorted(whole) if files[name].stat().st_mtime_ns),
+        # To set the times of one that was cut short would hide that it was.
+        timed=tuple(
+            name
+            for name in sorted(whole)
+            if files[name].stat().st_mtime_ns and (name not in rows or rows[name].size == sizes[name])
+        ),
         acknowledged={name: week for name, week in acknowledged if week},
         uploads=len(uploads.keys() & parts.keys()),
         upload_bytes=sum(parts[name].stat().st_size for name in uploads.keys() & parts.keys()),
         expired=sum(expires < today.isoformat() for name, expires in uploads.items() if name in parts),
+        unlisted_replies=_count_unlisted_replies(layout, connection),
         leftovers=tuple(sorted([*(parts.keys() - uploads.keys()), *_find_copies(layout)])),
     )
 
@@ -118,6 +129,13 @@ def _is_late(drop: Drop, file: os.DirEntry[str], today: datetime.date) -> bool:
 
 def _find_copies(layout: Layout) -> list[str]:
     return [path.name for path in layout.settling.glob(f"*{PART}")]
+
+
+def _count_unlisted_replies(layout: Layout, connection: sqlite3.Connection) -> int:
+    if not _has(connection, "replies") or not layout.replies.is_dir():
+        return 0
+    rows = set(connection.execute("SELECT mailbox, sha256 FROM replies"))
+    return len(find_replies(layout).keys() - rows)
 
 
 def _scalar(connection: sqlite3.Connection, query: str) -> str | None:

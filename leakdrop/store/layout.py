@@ -7,6 +7,7 @@ data/replies/<64 hex>.<64 hex>.envelope    a reply: its mailbox, its SHA-256
 data/leakdrop.sqlite              the rows
 data/settling/<32 hex>.part       a drop that is being copied to a new file
 data/settling/2026-W47            a mark: the drops of this week settle once more
+data/week                         the week that is remembered: a leap of the clock deletes no drop
 data/lock                         held by the one server that may write here
 data/upkeep.lock                  held by the one process that settles, removes or imports drops
 """
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from leakdrop import folders
 from leakdrop.errors import StoreError
 
 ENVELOPE = ".envelope"
@@ -55,6 +57,10 @@ class Layout:
     @property
     def database(self) -> Path:
         return self.root / "leakdrop.sqlite"
+
+    @property
+    def week(self) -> Path:
+        return self.root / "week"
 
     def drop(self, name: str) -> Path:
         return self.drops / f"{name}{ENVELOPE}"
@@ -108,6 +114,21 @@ def lock(layout: Layout) -> BinaryIO:
     return _hold(layout.root / "lock", f"Another leakdrop is serving {layout.root} already.")
 
 
+def is_served(layout: Layout) -> bool:
+    """Whether a server holds the data folder, in whichever container. Raises OSError.
+
+    A server that starts at the very same moment would be refused.
+    """
+    try:
+        with (layout.root / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def lock_upkeep(layout: Layout) -> BinaryIO:
     """As `lock`, for whoever replaces, removes or imports drops; a server may be running.
 
@@ -151,11 +172,7 @@ def forget_times(path: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable, and its times say nothing."""
     forget_times(folder)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    folders.sync_folder(folder)
 
 
 def create_private(path: Path) -> BinaryIO:

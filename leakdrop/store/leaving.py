@@ -48,12 +48,13 @@ class Leaving:
 @dataclass(frozen=True)
 class Taken:
     """What became of an acknowledgement: how many drops it counts for, how many had one already, how many
-    differ from what was acknowledged, how many are not here (any more)."""
+    differ from what was acknowledged, how many are not here (any more), how many cannot be read here."""
 
     acknowledged: int
     before: int
     differing: int
     absent: int
+    unreadable: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,28 +65,34 @@ class Comparison:
     before: int
     differing: int
     absent: int
+    unreadable: int
 
     @property
     def taken(self) -> Taken:
-        return Taken(len(self.same), self.before, self.differing, self.absent)
+        return Taken(len(self.same), self.before, self.differing, self.absent, self.unreadable)
 
 
 def compare(drops: DropPlace, envelopes: Iterable[Acknowledged]) -> Comparison:
     """Which drops an acknowledgement names for the first time, and with the sum of their own bytes."""
     present = {f"{drop.name}{ENVELOPE}": drop for drop in drops.all()}
     weeks = _weeks_of_acknowledgement(drops)
-    same, before, differing, absent = [], 0, 0, 0
+    same: list[Drop] = []
+    before = differing = absent = unreadable = 0
     for entry in envelopes:
         drop = present.get(entry.name)
         if drop is None:
             absent += 1
         elif weeks.get(drop.name):
             before += 1
-        elif _sum(drops, drop) != entry.sha256:
-            differing += 1
         else:
-            same.append(drop)
-    return Comparison(tuple(same), before, differing, absent)
+            try:
+                if _sum(drops, drop) == entry.sha256:
+                    same.append(drop)
+                else:
+                    differing += 1
+            except OSError:
+                unreadable += 1
+    return Comparison(tuple(same), before, differing, absent, unreadable)
 
 
 def acknowledge(drops: DropPlace, envelopes: Iterable[Acknowledged], today: datetime.date) -> Taken:

@@ -41,6 +41,8 @@ def moving(drops: Drops) -> Iterator[Bring]:
     """
     with lock_upkeep(drops.layout):
         remove_leftovers(drops)
+        # Of what is here already it is told that it is safe.
+        sync_folder(drops.layout.drops)
         weeks = {drop.week for drop in drops.all()}
 
         def bring(drop: Drop, pieces: Iterable[bytes]) -> None:

@@ -19,9 +19,11 @@ from pathlib import Path
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import sessionmaker
 
+from leakdrop.errors import StoreError
+from leakdrop.store.database import first_line
 from leakdrop.store.drop import this_week
 from leakdrop.store.drops import Drops
-from leakdrop.store.layout import forget_times, sync_folder
+from leakdrop.store.layout import Layout, forget_times, sync_folder
 from leakdrop.store.mailboxes import Mailboxes, Name, Reply, check_room, is_one_answer
 from leakdrop.store.mailboxes import MailboxFullError as MailboxFullError
 from leakdrop.store.models import ReplyRow
@@ -44,17 +46,15 @@ class Replies(Mailboxes):
     def keep(self, mailbox: bytes, envelope: bytes) -> bool:
         """Make an envelope a reply; False if it was one already, and is left as it is.
 
-        When this returns, it survives a crash at any moment; and has a row, if a crash had left it without.
+        When this returns, it survives a crash at any moment, and has a row: without one no source gets it.
         Only one process at a time may call this (`layout.lock_import`). Raises MailboxFullError, NoRoomError
-        and OSError.
+        and OSError; and StoreError if the row cannot be written: then it is to be kept once more.
         """
         sha256 = hashlib.sha256(envelope).hexdigest()
         path = self.path(mailbox, sha256)
         if path.exists():
             sync_folder(self._layout.replies)
-            with suppress(DatabaseError):
-                if not self._rows(ReplyRow.mailbox == mailbox.hex(), ReplyRow.sha256 == sha256):
-                    self._list([Reply(mailbox, sha256, len(envelope), this_week())])
+            self._give_row(Reply(mailbox, sha256, len(envelope), this_week()))
             return False
         check_room(
             [other.stat().st_size for other in self._layout.replies.glob(f"{mailbox.hex()}.*")], envelope
@@ -64,10 +64,16 @@ class Replies(Mailboxes):
             incoming.sync()
             incoming.path.rename(path)
         sync_folder(self._layout.replies)
-        # As with drops: a database that is locked or full costs the row, which `recover` writes.
-        with suppress(DatabaseError):
-            self._list([Reply(mailbox, sha256, len(envelope), this_week())])
+        self._give_row(Reply(mailbox, sha256, len(envelope), this_week()))
         return True
+
+    def _give_row(self, reply: Reply) -> None:
+        """List a reply, unless it is listed. Raises StoreError."""
+        try:
+            if not self._rows(ReplyRow.mailbox == reply.mailbox.hex(), ReplyRow.sha256 == reply.sha256):
+                self._list([reply])
+        except DatabaseError as error:
+            raise StoreError(f"The database cannot be written: {first_line(error)}.") from None
 
     @contextmanager
     def reading(self, mailbox: bytes, today: datetime.date) -> Iterator[list[tuple[Reply, FileIO]]]:
@@ -88,14 +94,7 @@ class Replies(Mailboxes):
             yield found
 
     def _find(self) -> dict[Name, int]:
-        sizes = {}
-        with os.scandir(self._layout.replies) as entries:
-            for entry in entries:
-                match = _FILE_NAME.fullmatch(entry.name)
-                if match and entry.is_file(follow_symlinks=False):
-                    # `purge` may remove it meanwhile.
-                    with suppress(FileNotFoundError):
-                        sizes[match[1], match[2]] = entry.stat().st_size
+        sizes = find_replies(self._layout)
         forget_times(self._layout.replies)
         return sizes
 
@@ -103,6 +102,19 @@ class Replies(Mailboxes):
         for mailbox, sha256 in names:
             self._layout.reply(mailbox, sha256).unlink(missing_ok=True)
         sync_folder(self._layout.replies)
+
+
+def find_replies(layout: Layout) -> dict[Name, int]:
+    """The envelopes of replies, and their sizes in bytes."""
+    sizes = {}
+    with os.scandir(layout.replies) as entries:
+        for entry in entries:
+            match = _FILE_NAME.fullmatch(entry.name)
+            if match and entry.is_file(follow_symlinks=False):
+                # `settle` may remove it meanwhile.
+                with suppress(FileNotFoundError):
+                    sizes[match[1], match[2]] = entry.stat().st_size
+    return sizes
 
 
 def _open_unnoticed(path: Path) -> FileIO:

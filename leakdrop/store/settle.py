@@ -23,7 +23,7 @@ from random import SystemRandom
 from typing import BinaryIO
 
 from leakdrop.errors import StoreError
-from leakdrop.store.drop import NAME_BYTES, Drop
+from leakdrop.store.drop import NAME_BYTES, Drop, monday_of
 from leakdrop.store.drops import Drops
 from leakdrop.store.layout import (
     PART,
@@ -41,18 +41,30 @@ BATCH = 256
 _WEEK = re.compile("[0-9]{4}-W[0-9]{2}")
 
 
+class UnreadableError(StoreError):
+    """A drop cannot be read."""
+
+
 @dataclass(frozen=True)
 class Settled:
-    """How many drops were settled, and how many could not be for want of room."""
+    """How many drops were settled, how many could not be for want of room, how many cannot be read."""
 
     drops: int
     waiting: int
+    unreadable: int = 0
+
+
+@dataclass
+class _Left:
+    """As in Settled, while it is counted."""
+
+    waiting: int = 0
+    unreadable: int = 0
 
 
 def monday_after(week: str) -> datetime.date:
     """The first day after an ISO week (2026-W47)."""
-    year, _, number = week.partition("-W")
-    return datetime.date.fromisocalendar(int(year), int(number), 1) + datetime.timedelta(weeks=1)
+    return monday_of(week) + datetime.timedelta(weeks=1)
 
 
 def needs_settling(drop: Drop, changed: datetime.date) -> bool:
@@ -72,15 +84,17 @@ def settle(drops: Drops) -> Settled:
         marks = find_marks(layout)
         due = [drop for drop in drops.all() if drop.week in marks or _is_due(layout, drop)]
         SystemRandom().shuffle(due)
-        waiting = sum(_renew_all(layout, due[start : start + BATCH]) for start in range(0, len(due), BATCH))
-        if not waiting:
+        left = _Left()
+        for start in range(0, len(due), BATCH):
+            _renew_all(layout, due[start : start + BATCH], left)
+        if not left.waiting:
             for mark in marks.values():
                 mark.unlink()
         # The folders and the database changed when the last drop came. Now they changed when it settled.
         for path in (layout.drops, layout.incoming, layout.uploads, layout.replies, layout.settling):
             forget_times(path)
         drops.forget_order()
-    return Settled(len(due) - waiting, waiting)
+    return Settled(len(due) - left.waiting - left.unreadable, left.waiting, left.unreadable)
 
 
 def remove_leftovers(drops: Drops) -> None:
@@ -114,33 +128,40 @@ def _is_due(layout: Layout, drop: Drop) -> bool:
     return False
 
 
-def _renew_all(layout: Layout, drops: list[Drop]) -> int:
-    """Give each drop a new file, and return for how many there was no room.
+def _renew_all(layout: Layout, drops: list[Drop], left: _Left) -> None:
+    """Give each drop a new file, and count those for which there was no room, or that cannot be read.
 
     All new files are made before anything is written, and the old ones are kept open: otherwise a drop would
     get the inode and the blocks that the one before it had left, and the old order could be read off.
     """
     copies = [layout.copy(secrets.token_hex(NAME_BYTES)) for _ in drops]
-    waiting = 0
     with ExitStack() as old_files, ExitStack() as new_files:
         prepared = []
         for copy in copies:
             new_files.callback(copy.unlink, missing_ok=True)
             prepared.append(new_files.enter_context(create_private(copy)))
         for drop, copy, file in zip(drops, copies, prepared, strict=True):
-            if not _renew(layout.drop(drop.name), copy, file, old_files):
-                # What the old files hold may be the room that is missing.
-                old_files.close()
-                waiting += not _renew(layout.drop(drop.name), copy, file, old_files)
-    return waiting
+            path = layout.drop(drop.name)
+            try:
+                if not _renew(path, copy, file, old_files):
+                    # What the old files hold may be the room that is missing.
+                    old_files.close()
+                    left.waiting += not _renew(path, copy, file, old_files)
+            except UnreadableError:
+                left.unreadable += 1  # one bad sector must not keep the others' times
 
 
 def _renew(path: Path, copy: Path, file: BinaryIO, old_files: ExitStack) -> bool:
-    """Copy a drop to its new file, and put that in its place. False if there is no room."""
+    """Copy a drop to its new file, and put that in its place. False if there is no room.
+
+    Raises UnreadableError, and OSError if the new file cannot be written.
+    """
     try:
         old = path.open("rb", buffering=0)
     except FileNotFoundError:
         return True
+    except OSError:
+        raise UnreadableError from None
     old_files.enter_context(old)
     try:
         _write(old, file)
@@ -156,9 +177,12 @@ def _renew(path: Path, copy: Path, file: BinaryIO, old_files: ExitStack) -> bool
 
 
 def _write(old: BinaryIO, new: BinaryIO) -> None:
-    """Copy all bytes durably; the new file's times of reading and writing say nothing."""
+    """Copy all bytes durably; the new file's times of reading and writing say nothing.
+
+    Raises UnreadableError, and OSError if the new file cannot be written.
+    """
     new.seek(0)
-    while piece := old.read(READ):
+    while piece := _read(old):
         rest = memoryview(piece)
         while rest:
             rest = rest[new.write(rest) :]
@@ -167,6 +191,13 @@ def _write(old: BinaryIO, new: BinaryIO) -> None:
     # What was copied is not needed in memory, where it would push out what is.
     for file in (old, new):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _read(old: BinaryIO) -> bytes:
+    try:
+        return old.read(READ)
+    except OSError:
+        raise UnreadableError from None
 
 
 def _is_still(path: Path, old: BinaryIO) -> bool:

@@ -29,7 +29,7 @@ from leakdrop.store.drops import Drops
 from leakdrop.store.layout import PART, forget_times
 from leakdrop.store.models import UploadRow
 from leakdrop.store.parts import Parts
-from leakdrop.store.unfinished import BARELY_BYTES, IDLE_SECONDS, MOST_UNFINISHED, SCARCE_SECONDS
+from leakdrop.store.unfinished import BARELY_BYTES, IDLE_SECONDS, MOST_UNFINISHED, SCARCE_SECONDS, Days
 from leakdrop.store.upload import (
     FINISHED,
     UNFINISHED,
@@ -62,13 +62,15 @@ class Uploads:
         self._idle_seconds = idle_seconds
         self._claims = Claims()
         self._expired_on: datetime.date | None = None
+        self._days = Days()
         self._parts = Parts(drops.layout)
         self._unfinished = self._parts.unfinished
 
     def create(self, length: int, today: datetime.date) -> Upload:
         """A new upload for an envelope of `length` bytes.
 
-        Raises NoRoomError if it does not fit above the reserve, or too much or too many are unfinished.
+        Raises NoRoomError if it does not fit above the reserve, or too much is unfinished, or too many have
+        barely begun.
         """
         self._expire_once(today)
         self._forget_idle()
@@ -121,8 +123,7 @@ class Uploads:
                 yield writing
             finally:
                 self._parts.sync(writing)
-                expires = today + (FINISHED if writing.is_whole else UNFINISHED)
-                self._extend(row, expires, is_finished=writing.is_whole)
+                expires = self._extend(row, upload, writing.offset, today)
                 writing.upload = replace(upload, offset=writing.offset, expires=expires)
 
     def finish(self, writing: Writing) -> None:
@@ -158,7 +159,7 @@ class Uploads:
         held = self._claims.held()
         idle = self._unfinished.idle(held, self._idle_seconds)
         self._forget([upload_id for upload_id, received in idle.items() if not received])
-        if len(self._unfinished) < self._most:
+        if self._unfinished.count_barely_begun() < self._most:
             return
         idle = self._unfinished.idle(held, min(self._idle_seconds, SCARCE_SECONDS))
         begun = [upload_id for upload_id, received in idle.items() if received < BARELY_BYTES]
@@ -228,13 +229,18 @@ class Uploads:
         finally:
             self._unfinished.note_progress(upload_id)
 
-    def _extend(self, row: UploadRow, expires: datetime.date, *, is_finished: bool) -> None:
-        """Put an upload's last day off; a write for each day, not for each request.
+    def _extend(self, row: UploadRow, upload: Upload, offset: int, today: datetime.date) -> datetime.date:
+        """Put off the last day of an upload that has come to `offset`, if it has earned that.
 
-        A database that is in use, or a full disk, costs a day at most: the bytes are safe without it.
+        It is a write for each day, not for each request. A database that is in use, or a full disk, costs a
+        day at most: the bytes are safe without it.
         """
-        if row.expires == expires.isoformat():
-            return
+        is_finished = offset == upload.length
+        expires = today + (FINISHED if is_finished else UNFINISHED)
+        if expires == upload.expires:
+            return expires
+        if not is_finished and not self._days.put_off(upload.id, upload.offset, offset):
+            return upload.expires
         with suppress(DatabaseError):
             with Session(self._engine) as session, session.begin():
                 session.execute(
@@ -245,11 +251,13 @@ class Uploads:
                 self._drops.forget_order()
             else:
                 self._drops.forget_write()
+        return expires
 
     def _expire_once(self, today: datetime.date) -> None:
         if self._expired_on != today:
             self._expired_on = today
             self.expire(today)
+            self._days.keep(self._unfinished.received.keys())
 
     def _forget(self, upload_ids: list[str]) -> None:
         if not upload_ids:

@@ -20,12 +20,14 @@ from tests.bench.growth import bench_drops, bench_sizes, bench_sources
 from tests.bench.measure import MIB, tell
 from tests.bench.review import bench_extract, bench_list
 from tests.bench.uploads import bench_browser, bench_uploads
+from tests.bench.viewer import bench_viewer
 
 BENCHES = {
     "envelope": bench_envelope,
     "offsets": bench_offsets,
     "list": bench_list,
     "extract": bench_extract,
+    "view": bench_viewer,
     "form": bench_form,
     "uploads": bench_uploads,
     "browser": bench_browser,

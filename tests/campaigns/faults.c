@@ -146,6 +146,7 @@ static void end_after(long met) {
 LAYER(int, fdatasync, (int fd), (fd), is_fd_below(fd))
 LAYER(int, ftruncate, (int fd, off_t size), (fd, size), is_fd_below(fd))
 LAYER(int, ftruncate64, (int fd, off64_t size), (fd, size), is_fd_below(fd))
+LAYER(ssize_t, read, (int fd, void *bytes, size_t size), (fd, bytes, size), is_fd_below(fd))
 LAYER(ssize_t, write, (int fd, const void *bytes, size_t size), (fd, bytes, size), is_fd_below(fd))
 LAYER(ssize_t, pwrite, (int fd, const void *bytes, size_t size, off_t at), (fd, bytes, size, at), is_fd_below(fd))
 LAYER(ssize_t, pwrite64, (int fd, const void *bytes, size_t size, off64_t at), (fd, bytes, size, at), is_fd_below(fd))

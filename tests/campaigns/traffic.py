@@ -3,26 +3,35 @@
     python -m tests.campaigns.traffic [--runs N] [--write]
 
 Each kind is visited several times by Firefox, and every byte is counted on its way. "Equal to" names an
-earlier kind whose requests and answers have exactly the same sizes, in every run. Replies are visited where
-the site has them.
+earlier kind whose requests and answers have exactly the same sizes, in every run.
 """
 
+import hashlib
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from leakdrop.envelope.receipt import derive_receipt
+from leakdrop.intake.words import encode_words
 from tests.campaigns.proof import make_parser, report
 from tests.keys import public_key_file
 from tests.recorder import Recorder, Shape
+from tests.replies import seal_reply, store_reply
 from tests.site import Site, make_test_site
 from tests.torbrowser import TorBrowser
-from tests.visits import MIB, Visitor, noise, read, send, submit_form
+from tests.visits import MIB, Visitor, ask, noise, read, send, submit_form
 
 TITLE = "Traffic shape"
-# These must look alike.
-MESSAGES = ("sends a message of", "sends a message in")
+# Of each of these beginnings all kinds must look alike.
+ALIKE = (("sends a message of", "sends a message in"), ("asks for replies; up to three",))
+REPLIES = {
+    0: "asks for replies; up to three: none",
+    1: "asks for replies; up to three: one",
+    3: "asks for replies; up to three: three",
+    4: "asks for replies; four",
+}
 TEXT = """
 `make traffic`: Firefox with Tor Browser's settings visits a site, and every byte is counted on the wire
 between them, each kind of visit several times. “Equal to” names an earlier kind with exactly the same
@@ -31,13 +40,14 @@ travel in cells of 514 bytes. Script and style, which Firefox keeps after the fi
 already.
 
 What remains visible: that a page was read, or that something was sent; the padded size of what was sent
-(one of 448 classes up to 3.94 GiB, the default limit: 8.8 bits at most; a message of up to 256 KiB without
-files is in the smallest); how long it took; and, of the form without JavaScript, the size of what was
-typed and chosen, to the byte, which no page without script can hide.
+(one of 448 classes up to 3.94 GiB, the default limit: 8.8 bits at most; a message of up to 256 KiB
+without files is in the smallest); that replies were asked for, and how many times 1 MiB the answer has:
+one time for none and up to three replies of text; how long it took; and, of the form without JavaScript,
+the size of what was typed and chosen, to the byte, which no page without script can hide.
 """
 
 
-def kinds(folder: Path, has_replies: bool) -> dict[str, tuple[str, Callable[[Visitor], None]]]:
+def kinds(folder: Path, site: Site) -> dict[str, tuple[str, Callable[[Visitor], None]]]:
     """By name: at which level, and what is done."""
     one = noise(folder / "talk.m4a", 10 * MIB)
     many = [noise(folder / f"{number}.jpg", 2 * MIB) for number in range(5)]
@@ -57,19 +67,30 @@ def kinds(folder: Path, has_replies: bool) -> dict[str, tuple[str, Callable[[Vis
         "form without JavaScript: a message of 1,000 letters": (plain, submit_form("x" * 1_000)),
         "form without JavaScript: a photo of 3 MiB": (plain, submit_form("", photo)),
     }
-    if has_replies:
-        visits["reads the page of replies"] = (page, read("replies"))
+    visits["reads the page of replies"] = (page, read("replies"))
+    for number, name in REPLIES.items():
+        visits[name] = (page, ask(store_replies(site, number)))
     return visits
+
+
+def store_replies(site: Site, number: int) -> str:
+    """So many replies for a source, each of 50,000 letters and more; and the source's words."""
+    entropy = hashlib.sha256(f"leakdrop traffic: {number} replies".encode()).digest()[:16]
+    receipt = derive_receipt(entropy)
+    for each in range(number):
+        envelope = seal_reply(receipt.key_pair.public, "Thank you. " * 5_000 * (each + 1))
+        store_reply(site, receipt.mailbox, envelope)
+    return " ".join(encode_words(entropy))
 
 
 def watch(site: Site, folder: Path, runs: int) -> dict[str, list[Shape]]:
     seen: dict[str, list[Shape]] = {}
-    visits = kinds(folder, site.get("/replies")[0] == 200)
+    visits = kinds(folder, site)
     for level in ("standard", "safest"):
         with TorBrowser(level) as browser, Recorder(site.port) as recorder:
             visitor = Visitor(browser, recorder)
-            visitor.visit(read("key"))  # what Firefox keeps of the first visit is there for all
-            visitor.visit(read(""))
+            for path in ("key", "replies", ""):  # what Firefox keeps of the first visit is there for all
+                visitor.visit(read(path))
             for name, (at, act) in visits.items():
                 if at == level:
                     seen[name] = [visitor.visit(act) for _ in range(runs)]
@@ -113,8 +134,13 @@ def main() -> int:
         "equal to",
     )
     report(TITLE, TEXT, head, describe(seen), write=given.write)
-    alone = [shapes for name, shapes in seen.items() if name.startswith(MESSAGES)]
-    return len({shape.exchanges for shapes in alone for shape in shapes}) != 1
+    return not all(look_alike(seen, beginnings) for beginnings in ALIKE)
+
+
+def look_alike(seen: dict[str, list[Shape]], beginnings: tuple[str, ...]) -> bool:
+    """Whether all visits of these kinds had the same sizes."""
+    alike = [shapes for name, shapes in seen.items() if name.startswith(beginnings)]
+    return len({shape.exchanges for shapes in alike for shape in shapes}) == 1
 
 
 if __name__ == "__main__":

@@ -239,8 +239,25 @@ def test_a_message_of_one_mebibyte_arrives(site, alice):
             "multipart/form-data; boundary=x",
         ),
         (bytes(range(256)) * 100, "multipart/form-data; boundary=x"),
+        (
+            b"--x\r\nContent-Disposition: form-data; name=message\r\n\r\n"
+            b"--x\r\nContent-Disposition: form-data; name=files; filename=a\r\n\r\na file\r\n--x--\r\n",
+            "multipart/form-data; boundary=x",
+        ),
+        (
+            b"--x\r\nContent-Disposition: form-data; name=message\r\n\r\nna\xefve\r\n--x--\r\n",
+            "multipart/form-data; boundary=x",
+        ),
     ],
-    ids=["empty", "bad-header", "not-form-data", "without-its-end", "noise"],
+    ids=[
+        "empty",
+        "bad-header",
+        "not-form-data",
+        "without-its-end",
+        "noise",
+        "part-without-body",
+        "not-utf-8",
+    ],
 )
 def test_what_is_no_whole_form_is_refused(site, body, content_type):
     answer = site.request("POST", "/submit", body, {"Content-Type": content_type})

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from limits import parse_many
 
-from leakdrop.config import parse_config
+from leakdrop.config import load_config, parse_config
 from leakdrop.envelope.header import envelope_length
 from leakdrop.errors import ConfigError
 from leakdrop.intake.limits import check_limits
@@ -18,6 +19,7 @@ from leakdrop.intake.privacy import name_circuit
 from tests.circuits import ask, proxy_line, submit
 from tests.site import assert_one_line, leakdrop, run, wait_until
 
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 LEAST = {"organisation": "O", "keys_dir": "keys", "data_dir": "data"}
 
 
@@ -74,6 +76,16 @@ def test_the_limit_for_all_together_says_that_the_site_is_busy(behind_tor):
     status, page = submit(circuit(3))
     assert status == 503
     assert "Wait ten minutes" in page
+
+
+@pytest.mark.parametrize("what", ["requests", "submissions", "replies"])
+def test_fewer_than_500_circuits_cannot_use_up_for_an_hour_what_is_for_all(what):
+    def in_an_hour(limit: str) -> float:
+        return sum(item.amount * 3600 / item.get_expiry() for item in parse_many(limit))
+
+    config = load_config(EXAMPLE)
+    one, everybody = (getattr(config, f"{what}_{whose}") for whose in ("per_circuit", "in_all"))
+    assert in_an_hour(everybody) >= 500 * in_an_hour(one)
 
 
 def test_what_a_circuit_is_refused_counts_against_nobody_else(behind_tor):

@@ -569,6 +569,20 @@ def test_without_a_secure_context_nothing_can_be_sent(site):
         assert not source.is_there("send")
 
 
+def test_a_form_that_is_refused_at_safest_comes_back_empty_and_that_is_said_before_and_after(start_site):
+    site = start_site(submissions_in_all="1 per day")
+    site.send(("message", "the one that is let in"))
+    with TorBrowser("safest") as browser:
+        source = Source(browser, site.url)
+        assert "Keep a copy" in source.find("keep-a-copy").text
+        source.find("message").send_keys("a long night's work")
+        source.press("send")
+        wait_until(lambda: "Too busy" in source.find("status").text)
+        assert "it comes back empty" in browser.find_element("css selector", "main").text
+        browser.go_back()
+        assert source.find("message").get_property("value") == ""
+
+
 def test_after_back_neither_message_nor_files_are_there(standard, site, tmp_path):
     source = Source(standard, site.url).wait_for_form()
     source.find("message").send_keys(MARK.decode())

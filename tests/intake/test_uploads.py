@@ -168,14 +168,16 @@ class TestCreated:
     def test_the_bytes_of_unfinished_uploads_are_capped_and_those_of_finished_ones_do_not_count(
         self, start_site
     ):
-        client = TusClient.direct(start_site(unfinished_bytes=3 * HALF).port)
-        first = client.create(len(SMALL))
-        client.patch(first, 0, SMALL[: HALF + 100])
-        another = {**TUS, "Upload-Length": str(len(SMALL))}
+        whole = make_envelope(900_000)
+        half = len(whole) // 2
+        client = TusClient.direct(start_site(unfinished_bytes=3 * half, largest_plaintext_bytes=MIB).port)
+        first = client.create(len(whole))
+        client.patch(first, 0, whole[: half + 100])
+        another = {**TUS, "Upload-Length": str(len(whole))}
         assert client.request("POST", "/uploads", another).status == 507
-        client.patch(first, HALF + 100, SMALL[HALF + 100 :])
-        second = client.create(len(SMALL))
-        client.patch(second, 0, SMALL[: HALF + 100])
+        client.patch(first, half + 100, whole[half + 100 :])
+        second = client.create(len(whole))
+        client.patch(second, 0, whole[: half + 100])
         assert client.request("POST", "/uploads", another).status == 507
         client.end(second)
         wait_until(lambda: client.request("POST", "/uploads", another).status == 201)

@@ -6,10 +6,15 @@ What the kernel says stands in files; tests that cannot change the machine lay o
 import datetime
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,17 +23,27 @@ from leakdrop.config import load_config
 from leakdrop.envelope.keyfile import encode_public_key
 from leakdrop.envelope.sealing import seal
 from leakdrop.errors import StoreError
-from leakdrop.operate.check import look
-from leakdrop.operate.doctor.findings import Machine, State
+from leakdrop.operate.check import look, sum_up
+from leakdrop.operate.doctor.findings import Machine, State, right
+from leakdrop.operate.doctor.stored import DAMAGED
 from leakdrop.operate.init import make_torrc
 from leakdrop.store.drop import iso_week
 from leakdrop.store.drops import Drops
+from leakdrop.store.layout import Layout, lock
 from tests.keys import label_key_pair, public_key_file, write_key_files
-from tests.site import assert_one_line, leakdrop, make_test_site
+from tests.site import BIN, PATIENCE, assert_one_line, leakdrop, make_test_site, run
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
 ONION = "a" * 56 + ".onion"
 TORRC = Path("/etc/tor/torrc")
+
+
+@pytest.fixture
+def tmp_path():
+    """A folder that the service's user can pass through; pytest's own are root's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +66,7 @@ def site(tmp_path):
     with Drops(site.data) as drops:
         drops.recover()
     for path in (site.config, site.folder / "keys", site.folder / "keys" / "alice.pub"):
-        path.chmod(0o700 if path.is_dir() else 0o600)
+        path.chmod(0o755 if path.is_dir() else 0o644)
     shutil.chown(site.data, 1)
     for path in site.data.rglob("*"):
         shutil.chown(path, 1)
@@ -139,8 +154,10 @@ def test_where_all_is_right_nothing_is_wrong(site, machine):
     fill(site)
     for path in site.data.rglob("*"):
         shutil.chown(path, 1)
-    # The clock and the server are the real machine's, and may be otherwise.
-    wrongs = [one for one in look(site.config, TODAY, TORRC, machine) if one.state is State.WRONG]
+    # The clock is the real machine's, and may be wrong.
+    with lock(Layout(site.data)):
+        shutil.chown(site.data / "lock", 1)
+        wrongs = [one for one in look(site.config, TODAY, TORRC, machine) if one.state is State.WRONG]
     assert [one for one in wrongs if one.subject != "clock"] == []
 
 
@@ -172,6 +189,35 @@ def test_data_that_belongs_to_root_or_to_somebody_else(site, machine):
     assert_wrong(site, machine, "owner", "belongs to somebody else")
     shutil.chown(site.data, 0)
     assert_wrong(site, machine, "owner", "belongs to root")
+
+
+@pytest.mark.parametrize(
+    ("subject", "damage"),
+    [
+        ("permissions", lambda data, drop: data.chmod(0o755)),
+        ("owner", lambda data, drop: shutil.chown(data / "leakdrop.sqlite", 2)),
+        ("settling", lambda data, drop: os.utime(drop, (1, 1))),
+    ],
+    ids=["permissions", "owner", "times"],
+)
+def test_what_mends_a_file_leaves_those_that_are_right_as_they_were(site, machine, subject, damage):
+    """A drop that chmod or chown changed once more, after its week, would be taken for settled."""
+    fill(site)
+    fill(site)
+    for path in site.data.rglob("*"):
+        shutil.chown(path, 1)
+    first, *others = site.envelopes()
+    away = site.folder / "away"
+    away.write_text("of somebody else's")
+    away.chmod(0o644)
+    (site.data / "uploads" / "link").symlink_to(away)
+    os.lchown(site.data / "uploads" / "link", 3 if subject == "owner" else 1, 1)
+    others.append(away)
+    before = {path: path.stat().st_ctime_ns for path in others}
+    damage(site.data, first)
+    assert run("sh", "-c", find(site, machine, subject).mend).returncode == 0
+    assert find(site, machine, subject).state is State.RIGHT
+    assert before == {path: path.stat().st_ctime_ns for path in others}
 
 
 def test_a_secret_key_in_the_site_or_at_home(site, machine, home):
@@ -259,7 +305,7 @@ def damage_database(site, start, stop) -> None:
 def test_a_database_that_is_damaged(site, machine, start, stop):
     damage_database(site, start, stop)
     assert_wrong(site, machine, "database", "damaged")
-    assert "remove the file" in find(site, machine, "database").mend
+    assert "remove leakdrop.sqlite" in find(site, machine, "database").mend
     said = " ".join(one.says for one in look(site.config, TODAY, TORRC, machine))
     assert "several machines" not in said
 
@@ -325,7 +371,7 @@ def test_uploads_that_are_left_over_expired_or_too_much(site, machine):
     assert_wrong(site, machine, "unfinished uploads", "1 upload should have been forgotten")
     execute(site, "UPDATE uploads SET expires = '9999-01-01'")
     assert find(site, machine, "unfinished uploads").says == "1 upload, 878.9 KiB"
-    configure(site, unfinished_bytes=1024 * 1024)
+    configure(site, unfinished_bytes=1100 * 1024)
     assert_wrong(site, machine, "unfinished uploads", "more than three quarters")
 
 
@@ -352,6 +398,13 @@ def test_drops_that_should_have_left_and_drops_that_soon_will(site, machine):
 def test_a_clock_that_went_back(site, machine):
     fill(site)
     assert_wrong(site, machine, "clock", "but drops came in", TODAY - datetime.timedelta(weeks=3))
+
+
+def test_a_clock_that_went_far_ahead_since_the_last_upkeep(site, machine):
+    fill(site)
+    (site.data / "week").write_text(iso_week(TODAY))
+    assert find(site, machine, "clock", TODAY + datetime.timedelta(weeks=4)).says.startswith("it is ")
+    assert_wrong(site, machine, "clock", "the last upkeep was in", TODAY + datetime.timedelta(weeks=5))
 
 
 @pytest.mark.parametrize(
@@ -427,6 +480,12 @@ def edit_torrc(machine, before, after) -> None:
         ("# leakdrop", "Log info file /var/log/tor/log\n# leakdrop", "torrc", "what circuits do"),
         ("# leakdrop", "VanguardsLiteEnabled 0\n# leakdrop", "torrc", "guards"),
         ("# leakdrop", "HiddenServiceNonAnonymousMode 1\n# leakdrop", "torrc", "can be found"),
+        ("# leakdrop", "SafeLogging relay\n# leakdrop", "torrc", "addresses"),
+        ("# leakdrop", 'SafeLogging "0"\n# leakdrop', "torrc", "addresses"),
+        ("# leakdrop", "Log info stdout\nLog notice syslog\n# leakdrop", "torrc", "what circuits do"),
+        ("# leakdrop", "Log [rend]debug syslog\n# leakdrop", "torrc", "what circuits do"),
+        ("# leakdrop", "HiddenServiceDir /x\nHiddenServiceSingleHopMode\t1\n# leakdrop", "torrc", "be found"),
+        ("# leakdrop", 'Nickname "\n# leakdrop', "torrc", "tor cannot read its torrc"),
     ],
 )
 @pytest.mark.needs("tor")
@@ -497,7 +556,146 @@ def test_a_running_server_writes_no_core_and_its_limit_is_found(start_site):
         "Max core file size        0                    0" in Path(f"/proc/{worker.pid}/limits").read_text()
     )
     site.stop(signal.SIGQUIT)
-    assert find(site, Machine(), "core dumps").says == "could not look: the server does not run"
+    assert find(site, Machine(), "core dumps").says == "could not look: no server can be seen"
+
+
+def test_a_server_that_runs_and_one_that_does_not(start_site):
+    site = start_site()
+    assert find(site, Machine(), "server") == right("server", "it runs")
+    site.stop(signal.SIGKILL)
+    assert_wrong(site, Machine(), "server", "it does not run")
+
+
+def test_a_server_in_another_container_is_not_called_dead(site, machine):
+    assert_wrong(site, machine, "server", "it does not run")
+    with lock(Layout(site.data)):
+        assert find(site, machine, "server").says == "it runs, where it cannot be seen from here"
+
+
+def give_to_root(site) -> None:
+    """The program may lie where no other user can read it."""
+    for path in (site.data, *site.data.rglob("*")):
+        shutil.chown(path, 0)
+
+
+def test_a_server_that_is_being_started_is_waited_for(site):
+    give_to_root(site)
+    site.process = subprocess.Popen([BIN / "leakdrop", "serve", "--config", site.config])
+    try:
+        assert find(site, Machine(), "server").state is State.RIGHT
+    finally:
+        site.process.terminate()
+        site.process.wait(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("wrongs", "unseens", "line"),
+    [
+        (0, 0, "Nothing is wrong."),
+        (2, 0, "2 things to mend."),
+        (0, 1, "Nothing seen is wrong, but 1 thing could not be looked at."),
+        (1, 3, "1 thing to mend, and 3 things could not be looked at."),
+    ],
+)
+def test_the_last_line_does_not_call_right_what_was_not_seen(wrongs, unseens, line):
+    assert sum_up(wrongs, unseens) == line
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"requests_per_circuit": "many"}, "requests_per_circuit"),
+        ({"limits_storage": "nowhere://"}, "limits_storage"),
+        ({"safety_text": "safety.md"}, "safety.md cannot be read"),
+        ({"manifest": "manifest.json"}, "manifest.json: No such file"),
+        ({"bind": "unix:socket", "socket_group": "nobodys"}, "there is no group"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_the_server_refuses_to_start_with(site, machine, changes, says):
+    configure(site, **changes)
+    assert_wrong(site, machine, "start", says)
+    give_to_root(site)
+    assert_one_line(leakdrop("serve", "--config", site.config), says)
+
+
+def test_a_manifest_that_is_not_that_of_the_pages(site, machine):
+    assert leakdrop("manifest", site.folder / "manifest.json", "--config", site.config).returncode == 0
+    (site.folder / "manifest.json.sig").write_text(f"{'0' * 32} {'A' * 86}\n")
+    configure(site, manifest="manifest.json")
+    assert find(site, machine, "start").state is State.RIGHT
+    configure(site, organisation="Renamed")
+    assert_wrong(site, machine, "manifest", "is not that of today's pages")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to run it: be root")
+def test_files_that_only_root_can_read_are_none_to_the_service(site, machine):
+    assert find(site, machine, "keys").state is State.RIGHT
+    (site.folder / "keys" / "alice.pub").chmod(0o600)
+    assert_wrong(site, machine, "keys", "the service cannot read")
+    (site.folder / "safety.md").write_text("Be safe.")
+    (site.folder / "safety.md").chmod(0o600)
+    (site.folder / "keys" / "alice.pub").chmod(0o644)
+    configure(site, safety_text="safety.md")
+    assert_wrong(site, machine, "start", "safety.md cannot be read: Permission denied")
+
+
+def test_a_drop_that_was_cut_short(site, machine):
+    fill(site)
+    (path,) = site.envelopes()
+    assert find(site, machine, "sizes").state is State.RIGHT
+    os.truncate(path, 1000)
+    assert_wrong(
+        site, machine, "sizes", f"1 drop not as long as when it came, such as drops/{path.name[:32]}"
+    )
+    assert find(site, machine, "settling").state is State.RIGHT, "to touch it would hide that"
+
+
+def test_a_reply_that_no_source_gets(site, machine):
+    assert find(site, machine, "replies").state is State.RIGHT
+    (site.data / "replies" / f"{'0' * 64}.{'1' * 64}.envelope").write_bytes(b"reply")
+    assert_wrong(site, machine, "replies", "1 reply not listed")
+    with Drops(site.data) as drops:
+        drops.replies(8).recover(TODAY)
+    assert find(site, machine, "replies").state is State.RIGHT
+
+
+KILLED_IN_A_WRITE = """
+import os, sqlite3, sys
+
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+for word in ("cache_size=2", "cache_spill=2"):
+    connection.execute(f"PRAGMA {word}")
+connection.execute("BEGIN")
+connection.execute("CREATE TABLE more (row)")
+for _ in range(400):
+    connection.execute("INSERT INTO more VALUES (?)", (os.urandom(1000),))
+os._exit(9)
+"""
+
+
+def test_a_copy_that_is_put_back_beside_a_journal_is_whole_by_what_is_told(site, machine):
+    fill(site)
+    database = site.data / "leakdrop.sqlite"
+    journal = database.with_name(f"{database.name}-journal")
+    before = database.read_bytes()
+    with Drops(site.data) as drops, drops.engine.begin() as connection:
+        for _ in range(400):
+            row = (os.urandom(16).hex(), 1, "2026-W47")
+            connection.exec_driver_sql("INSERT INTO drops (name, size, week) VALUES (?, ?, ?)", row)
+    subprocess.run([sys.executable, "-c", KILLED_IN_A_WRITE, database])
+    assert journal.stat().st_size > 512
+    left = journal.read_bytes()
+    database.write_bytes(before)  # without a look at what lies beside it
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",)
+    journal.write_bytes(left)
+    for name in re.findall("leakdrop.sqlite[-a-z]*", DAMAGED):
+        (site.data / name).unlink()
+    database.write_bytes(before)
+    with Drops(site.data) as drops:
+        assert len(drops.all()) == 1
+    assert find(site, machine, "database").state is State.RIGHT
 
 
 def test_the_command_says_each_line_and_ends_with_1_if_anything_is_wrong(site):

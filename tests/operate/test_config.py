@@ -40,6 +40,11 @@ def test_paths_are_taken_from_the_folder_of_the_file(tmp_path):
         ({"kinds": "one"}, "“kinds” must be a list"),
         ({"kinds": ["x" * 65]}, "“kinds” must be a list"),
         ({"kinds": [""]}, "“kinds” must be a list"),
+        ({"kinds": []}, "“kinds” must be a list"),
+        ({"organisation": "Ours\nand theirs"}, "“organisation” must be one line"),
+        ({"organisation": " "}, "“organisation” must be one line"),
+        ({"unfinished_bytes": 2**30}, "unfinished_bytes must be at least 42[0-9]{8}: as much as the largest"),
+        ({"database_url": "mysql://here/x"}, "“database_url” must be like postgresql://"),
     ],
 )
 def test_a_wrong_value_is_told(change, sentence):

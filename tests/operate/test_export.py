@@ -1,5 +1,6 @@
 """`leakdrop export`: what is on the stick is whole and compared, however often it is broken off."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,8 +10,9 @@ import pytest
 from leakdrop.bundle import parse_bundle
 from leakdrop.envelope.sealing import seal
 from leakdrop.store.drops import Drops
+from tests.campaigns.faults import build_layer
 from tests.keys import label_key_pair, public_key_file
-from tests.site import assert_one_line, damage, leakdrop, make_test_site, run, temporary_mount
+from tests.site import BIN, assert_one_line, damage, leakdrop, make_test_site, run, temporary_mount
 
 
 @pytest.fixture
@@ -65,7 +67,8 @@ def test_a_second_export_changes_nothing_and_a_third_adds_what_is_new(stopped_si
     assert contents(stick) == before
     fill(stopped_site, 1)
     done = export(stopped_site, stick, "--json")
-    assert json.loads(done.stdout) | {"bytes": 0} == {"copied": 1, "bytes": 0, "present": 2}
+    told = {"copied": 1, "bytes": 0, "present": 2, "unreadable": []}
+    assert json.loads(done.stdout) | {"bytes": 0} == told
     assert len(contents(stick)) == 4
 
 
@@ -196,6 +199,79 @@ def test_a_copy_that_was_changed_is_found_by_verify(stopped_site, tmp_path):
     assert json.loads(export(stopped_site, stick, "--json").stdout)["copied"] == 0
     assert json.loads(export(stopped_site, stick, "--verify", "--json").stdout)["copied"] == 1
     assert contents(stick) == before
+
+
+@pytest.fixture
+def bad_sectors(stopped_site, tmp_path):
+    """A layer that lets reading of drops fail."""
+    return build_layer(tmp_path, stopped_site.data / "drops", ("read",))
+
+
+def export_above(layer, site, stick, *words):
+    return run(*layer.prefix, BIN / "leakdrop", "export", stick, "--config", site.config, *words)
+
+
+@pytest.mark.needs("gcc")
+def test_a_drop_that_cannot_be_read_is_named_and_all_others_are_copied(stopped_site, tmp_path, bad_sectors):
+    fill(stopped_site, 3)
+    stick = tmp_path / "stick"
+    bad, *good = (path.name for path in stopped_site.envelopes())
+    bad_sectors.plan(1, 1, errno.EIO)
+    done = export_above(bad_sectors, stopped_site, stick)
+    assert done.returncode == 1
+    assert "2 drops copied" in done.stdout
+    assert f"{bad} is not copied: this server's disk does not give it whole" in done.stderr
+    assert "stick still in" not in done.stderr
+    assert set(contents(stick)) == {"bundle.json", *good}
+    assert [one.name for one in parse_bundle((stick / "bundle.json").read_bytes()).entries] == good
+    bad_sectors.heal()
+    assert json.loads(export_above(bad_sectors, stopped_site, stick, "--json").stdout)["copied"] == 1
+
+
+@pytest.mark.needs("gcc")
+def test_a_drop_that_cannot_be_read_and_has_no_row_is_named_too(stopped_site, tmp_path, bad_sectors):
+    fill(stopped_site, 2)
+    (stopped_site.data / "leakdrop.sqlite").unlink()
+    bad = stopped_site.envelopes()[0].name
+    bad_sectors.plan(1, 1000, errno.EIO)
+    done = export_above(bad_sectors, stopped_site, tmp_path / "stick")
+    assert (done.returncode, bad in done.stderr) == (1, True)
+    assert parse_bundle((tmp_path / "stick" / "bundle.json").read_bytes()).entries == ()
+
+
+@pytest.mark.needs("gcc")
+def test_a_drop_that_cannot_be_compared_keeps_its_place_in_the_bundle(stopped_site, tmp_path, bad_sectors):
+    fill(stopped_site, 2)
+    stick = tmp_path / "stick"
+    export(stopped_site, stick)
+    before = contents(stick)
+    bad_sectors.plan(1, 1, errno.EIO)
+    done = export_above(bad_sectors, stopped_site, stick, "--verify", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["unreadable"] == [stopped_site.envelopes()[0].name]
+    assert contents(stick) == before
+
+
+@pytest.mark.needs("gcc")
+def test_what_the_stick_refuses_is_still_the_stick_s_fault(stopped_site, tmp_path):
+    fill(stopped_site, 1)
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    layer = build_layer(tmp_path, stick, ("read", "write", "fsync"))
+    for failing in range(1, 4):
+        layer.plan(failing, failing, errno.EIO)
+        done = export_above(layer, stopped_site, stick)
+        assert_one_line(done, "Input/output error. Is the stick still in?")
+
+
+@pytest.mark.needs("strace")
+def test_a_new_bundle_s_folder_is_durable_and_so_is_its_name(stopped_site, tmp_path):
+    fill(stopped_site, 1)
+    trace = tmp_path / "trace"
+    command = (BIN / "leakdrop", "export", tmp_path / "stick", "--config", stopped_site.config)
+    run("strace", "-f", "-y", "-e", "trace=fsync", "-o", trace, *command)
+    assert f"<{tmp_path}>)" in trace.read_text()
+    assert f"<{tmp_path}/stick>)" in trace.read_text()
 
 
 def test_a_data_folder_that_is_not_mounted_is_told(stopped_site, tmp_path):

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import io
+import json
 import os
 import shutil
 import sqlite3
@@ -114,6 +115,62 @@ def test_a_reply_whose_import_was_killed_before_its_row_gets_it_from_the_next_on
     assert bring(site, stick).stdout == "1 reply lay here already.\n0 replies imported.\n"
     with Drops(site.data) as drops, Replies(drops, 8).reading(AMINA.mailbox, TODAY) as found:
         assert len(found) == 1
+
+
+def forbid(site, when: str) -> None:
+    """Have the database refuse a change, until `allow`."""
+    connection = sqlite3.connect(site.data / "leakdrop.sqlite")
+    connection.execute(f"CREATE TRIGGER no BEFORE {when} BEGIN SELECT RAISE(ABORT, 'not now'); END")
+    connection.close()
+
+
+def allow(site) -> None:
+    connection = sqlite3.connect(site.data / "leakdrop.sqlite")
+    connection.execute("DROP TRIGGER no")
+    connection.close()
+
+
+def test_a_reply_whose_row_cannot_be_written_stays_on_the_stick(site, stick):
+    path = lay(stick, WHOLE)
+    forbid(site, "INSERT ON replies")
+    done = bring(site, stick)
+    assert_one_line(
+        done, "cannot be written: not now. What was imported before is whole (0). Then import again."
+    )
+    assert (done.stdout, path.exists()) == ("", True)
+    allow(site)
+    assert bring(site, stick).returncode == 0
+    assert not path.exists()
+    with Drops(site.data) as drops, Replies(drops, 8).reading(AMINA.mailbox, TODAY) as found:
+        assert len(found) == 1
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["for people", "for a script"])
+def test_what_became_of_replies_is_told_if_the_acknowledgement_cannot_be_noted(site, stick, as_json):
+    with Drops(site.data) as drops:
+        (drop,) = fill_one(drops)
+        entry = Acknowledged(
+            f"{drop.name}.envelope", hashlib.sha256(drops.path(drop).read_bytes()).hexdigest()
+        )
+    (stick / "acknowledged.json").write_bytes(encode_acknowledgement((entry,)))
+    lay(stick, WHOLE)
+    forbid(site, "UPDATE ON drops")
+    done = bring(site, stick, *["--json"] * as_json)
+    assert done.returncode == 1
+    assert "cannot be noted: not now" in done.stderr
+    if as_json:
+        assert json.loads(done.stdout) == {
+            "taken": 1, "present": 0, "refused": [], "left": 0, "acknowledgement": None
+        }  # fmt: skip
+    else:
+        assert done.stdout == "1 reply imported.\n"
+
+
+def fill_one(drops):
+    with drops.receive(300_000) as incoming:
+        seal([label_key_pair("alice").public], incoming, sealed="server")
+        drops.keep(incoming)
+    return drops.all()
 
 
 def test_two_imports_at_once_are_refused(site, stick):

@@ -20,7 +20,7 @@ from leakdrop.operate.init import (
     make_site,
     make_system_files,
 )
-from leakdrop.operate.tor import read_torrc
+from leakdrop.operate.torrc import read_torrc
 from tests.keys import label_key_pair, write_key_files
 from tests.site import BIN, assert_one_line, leakdrop, run
 
@@ -71,6 +71,9 @@ def test_a_fingerprint_can_be_given_in_groups_or_whole_and_must_be_the_key_s(tmp
     groups = " ".join(re.findall("....", FINGERPRINT.upper()))
     done = leakdrop("init", tmp_path / "a", "--yes", "--key", key, "--fingerprint", groups)
     assert "has the fingerprint that you gave" in done.stdout
+    alone = leakdrop("init", tmp_path / "c", "--yes", "--fingerprint", groups)
+    assert_one_line(alone, "name its file with --key", 2)
+    assert not (tmp_path / "c").exists()
     other = label_key_pair("bob").public.fingerprint
     done = leakdrop("init", tmp_path / "b", "--yes", "--key", key, "--fingerprint", other)
     assert_one_line(done, "has another fingerprint", 2)
@@ -170,6 +173,27 @@ def test_units_name_the_site_and_the_program(system, tmp_path):
         assert f" --config {tmp_path}/site/config.toml" in text
         assert str(BIN / "leakdrop") in text
         assert not set(re.findall(r"\{\w+\}", text))
+
+
+def test_units_of_a_site_are_written_anew_and_nothing_else(tmp_path, system):
+    site = system.parent
+    fresh = {path: path.read_text() for path in system.iterdir()}
+    kept = {path: path.read_bytes() for path in site.rglob("*") if path.is_file() and path not in fresh}
+    assert {path.name for path in kept} >= {"config.toml", "alice.pub", "leakdrop.sqlite"}
+    (system / "leakdrop.service").write_text("old")
+    (system / "install").unlink()
+    done = leakdrop("init", "--system", site)
+    assert done.returncode == 0, done.stderr
+    assert f"sh {system}/install" in done.stdout
+    assert {path: path.read_text() for path in system.iterdir()} == fresh
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_what_is_written_anew_is_a_sites_and_takes_no_wishes(tmp_path, system, key):
+    assert_one_line(leakdrop("init", "--system", tmp_path), "holds no site", 2)
+    assert not (tmp_path / "system").exists()
+    assert_one_line(leakdrop("init", "--system", system.parent, "--key", key), "give DIR alone", 2)
+    assert_one_line(leakdrop("init", system.parent, "--yes"), "--system", 2)
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="to run it: apt-get install systemd")

@@ -11,6 +11,7 @@ import pytest
 
 from leakdrop.review.cli import main
 from tests.review.inboxes import Reviewer, make_reviewer
+from tests.site import run, temporary_mount
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,14 @@ def review(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """An empty folder on another file system than that of `tmp_path`."""
+    """An empty folder on another file system than that of `tmp_path`.
+
+    No bundles of others lie there where a file system can be mounted.
+    """
+    if temporary_mount(tmp_path / "other disk", "4g"):
+        yield tmp_path / "other disk"
+        run("umount", tmp_path / "other disk")
+        return
     memory = Path("/dev/shm")
     if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system at /dev/shm")
@@ -54,3 +62,13 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[Path]:
+    """A stick: a small file system of its own, outside of anybody's home."""
+    folder = tmp_path / "media/drive"
+    if not temporary_mount(folder, "8M"):
+        pytest.skip("to run it: be root, who can mount a stick")
+    yield folder
+    run("umount", folder)

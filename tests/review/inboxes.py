@@ -11,7 +11,8 @@ from pathlib import Path
 
 from leakdrop.bundle import Bundle, BundleEntry, encode_bundle
 from leakdrop.envelope.filekey import chunk_aad, derive_body_key
-from leakdrop.envelope.index import ReplyTo
+from leakdrop.envelope.header import Header
+from leakdrop.envelope.index import Index, ReplyTo, encode_index
 from leakdrop.envelope.keys import PublicKey
 from leakdrop.envelope.padding import PIECE
 from leakdrop.envelope.sealing import SourceFile, seal, seal_header
@@ -68,7 +69,22 @@ def seal_bytes(
 def seal_plaintext(recipients: Sequence[PublicKey], plaintext: bytes) -> bytes:
     """An envelope of this plaintext, however wrong that is."""
     file_key = os.urandom(32)
+    return seal_chunks(file_key, seal_header(file_key, recipients), plaintext)
+
+
+def seal_twins(recipients: Sequence[PublicKey], *messages: str) -> list[bytes]:
+    """Envelopes with one header and different contents, as whoever can open one can make them."""
+    file_key = os.urandom(32)
     header = seal_header(file_key, recipients)
+    indexes = [encode_index(Index("browser", "", message, ())) for message in messages]
+    return [
+        seal_chunks(file_key, header, index + bytes(PIECE - len(index) - 8) + len(index).to_bytes(8, "big"))
+        for index in indexes
+    ]
+
+
+def seal_chunks(file_key: bytes, header: Header, plaintext: bytes) -> bytes:
+    """An envelope with this header."""
     cipher = derive_body_key(file_key, header)
     starts = range(0, len(plaintext), PIECE)
     chunks = []

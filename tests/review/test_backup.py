@@ -5,10 +5,17 @@ import os
 import pty
 import stat
 import sys
+from select import select
 
 import pytest
 
-from leakdrop.envelope.keyfile import encode_public_key, open_root, parse_secret_key
+from leakdrop.envelope.keyfile import (
+    close_root,
+    encode_public_key,
+    encode_secret_key,
+    open_root,
+    parse_secret_key,
+)
 from leakdrop.errors import KeyFileError, PassphraseError, UsageError
 from leakdrop.review.backup import read_sheet, write_sheet
 from leakdrop.review.rekey import prove_secret_key
@@ -16,7 +23,7 @@ from leakdrop.review.shares import combine_shares, parse_share, split_root
 from tests.keys import PASSPHRASE, label_key_pair, label_root, public_key_file
 from tests.review.inboxes import list_tree, seal_bytes
 from tests.review.test_passphrases import read_terminal
-from tests.site import BIN, run, temporary_mount
+from tests.site import BIN, PATIENCE, run, temporary_mount
 
 NEW = "six other words that nobody guesses"
 ROOT = label_root("Reviewers")
@@ -196,9 +203,10 @@ def type_restore(folder, answers) -> str:
         finally:
             os._exit(127)
     shown, waiting = "", list(answers)
-    while piece := read_terminal(terminal):
+    # Who waits for more than there is to type is left alone, and ends with that.
+    while select([terminal], [], [], PATIENCE)[0] and (piece := read_terminal(terminal)):
         shown += piece
-        if waiting and shown.endswith((": ", ":\r\n")):
+        if waiting and shown.endswith((": ", "needed):\r\n")):
             os.write(terminal, f"{waiting.pop(0)}\n".encode())
             shown += " "
     os.close(terminal)
@@ -212,6 +220,36 @@ def test_a_word_that_was_mistyped_is_asked_for_again(tmp_path):
     assert "Word 1 of this share is not one of SLIP-39's words" in shown
     assert "This share was given already" in shown
     assert root_of(tmp_path / "R.key") == ROOT
+
+
+@pytest.mark.parametrize("between", ["", "\n", "\n\n"], ids=["nothing", "a blank line", "two blank lines"])
+def test_a_share_is_typed_as_its_sheet_shows_it(tmp_path, between):
+    """Its first lines, the numbers, four words on a line; and what stands between two sheets on a screen."""
+    sheets = [write_sheet(share, "المراجعون", 3, "0" * 64) for share in split_root(ROOT, 2, 3)]
+    assert sheets[1].count("\n") == 11
+    shown = type_restore(
+        tmp_path, [between + sheets[2].rstrip("\n"), between + sheets[0].rstrip("\n"), NEW, NEW]
+    )
+    assert "WARNING" not in shown
+    assert "Share 3: right. 1 more to go." in shown
+    assert root_of(tmp_path / "R.key") == ROOT
+
+
+LONG_NAMES = {"letters of two bytes": "م" * 58, "a hundred bytes": "R" * 95, "much is made safe": "?*" * 47}
+
+
+@pytest.mark.parametrize("name", LONG_NAMES.values(), ids=LONG_NAMES)
+def test_the_sheets_of_a_key_with_a_long_name_have_names_of_their_own(review, tmp_path, name):
+    (tmp_path / "passphrase").write_text(PASSPHRASE)
+    secret = close_root(ROOT, name, PASSPHRASE, passes=1, memory=8 * 1024 * 1024)
+    (tmp_path / "long.key").write_text(encode_secret_key(secret))
+    words = ["--passphrase-file", tmp_path / "passphrase", "-o", tmp_path / "paper", "--of", "16"]
+    result = review("shares", tmp_path / "long.key", *words)
+    assert (result.code, result.err) == (0, "")
+    for number in range(1, 17):
+        (sheet,) = (tmp_path / "paper").glob(f"* share {number} of 16.txt")
+        assert sheet.read_text().startswith(f"# Share {number} of 16 of the key “{name}”;")
+        assert len(sheet.name.encode()) <= 100
 
 
 def test_without_the_library_one_sentence_tells_what_to_install(reviewer, tmp_path):

@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
@@ -21,7 +23,8 @@ from leakdrop.bundle import (
     parse_bundle,
 )
 from leakdrop.errors import BundleError
-from leakdrop.lists import MAX_LIST
+from leakdrop.lists import BYTES_PER_VALUE, MAX_LIST
+from tests.site import run
 
 NAME = f"{0:032x}.envelope"
 FIELDS = {"name": NAME, "size": 263_472, "sha256": "0" * 64, "week": "2026-W47"}
@@ -117,6 +120,43 @@ WRONG_LISTS = {
 def test_a_wrong_list_is_refused(encoded):
     with pytest.raises(BundleError):
         parse_bundle(encoded)
+
+
+SIZE = 16 * 2**20
+# The densest that may be: a value for each BYTES_PER_VALUE.
+SPARSE = b"%s," + b" " * (2 * BYTES_PER_VALUE - 8)
+DENSE = {
+    "objects": b"{},",
+    "objects with a field": b'{"":0},',
+    "lists": b"[],",
+    "numbers": b"1.5,",
+    "as many objects as may be": SPARSE % b'{"":0}',
+}
+
+
+@pytest.mark.parametrize("value", DENSE.values(), ids=DENSE)
+def test_a_list_of_very_many_values_does_not_fill_the_memory(tmp_path, value):
+    values = value * (SIZE // len(value))
+    encoded = b'{"format":"leakdrop bundle 1","envelopes":[' + values + b"0]}"
+    (tmp_path / "bundle.json").write_bytes(encoded)
+    source = (
+        "import re, sys\nfrom pathlib import Path\nfrom leakdrop.bundle import load_bundle\n"
+        "from leakdrop.errors import BundleError\n"
+        "peak = lambda: int(re.search('VmHWM:(.*) kB', Path('/proc/self/status').read_text())[1])\n"
+        "before = peak()\n"
+        "try: load_bundle(Path(sys.argv[1]))\n"
+        "except BundleError: print((peak() - before) * 1024)"
+    )
+    result = run(sys.executable, "-c", source, tmp_path)
+    assert int(result.stdout) < 9 * SIZE, result.stderr
+
+
+def test_the_densest_list_that_is_written_is_read():
+    entries = tuple(replace(ENTRY, size=0, name=f"{number:032x}.envelope") for number in range(1000))
+    assert parse_bundle(encode_bundle(Bundle(entries))) == Bundle(entries)
+    short = [json.dumps(asdict(entry), separators=(",", ":")) for entry in entries]
+    one_line = f'{{"format":"leakdrop bundle 1","envelopes":[{",".join(short)}]}}'
+    assert parse_bundle(one_line.encode()) == Bundle(entries)
 
 
 @pytest.mark.parametrize("names", [(1, 0), (0, 0)], ids=["out of order", "twice"])

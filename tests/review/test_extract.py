@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -12,14 +13,15 @@ import time
 
 import pytest
 
-from leakdrop.bundle import load_bundle
+from leakdrop.bundle import Bundle, BundleEntry, encode_bundle, load_bundle
 from leakdrop.envelope.index import FileEntry, Index, ReplyTo, encode_index
 from leakdrop.envelope.padding import PIECE, padded
 from leakdrop.envelope.sealing import SourceFile, seal
 from leakdrop.errors import EnvelopeError, Kind
-from leakdrop.review.extracting import extract_item
+from leakdrop.review.extracting import NotTakenError, extract_item
 from leakdrop.review.inbox import Item
 from leakdrop.review.names import safe_names
+from tests.keys import label_key_pair
 from tests.media import ARABIC
 from tests.review.inboxes import (
     WEEK,
@@ -28,6 +30,7 @@ from tests.review.inboxes import (
     measure_memory,
     seal_bytes,
     seal_plaintext,
+    seal_twins,
     write_bundle,
 )
 from tests.review.test_names import HOSTILE
@@ -250,7 +253,8 @@ def test_what_a_power_cut_left_is_told(extract, reviewer, tmp_path):
     left.mkdir(parents=True)
     result = extract(tmp_path / "x.envelope", "-o", tmp_path / "out")
     assert result.code == 0
-    assert result.err == f"Note: {left} is left over from an extraction that was cut off: remove it.\n"
+    told = "is left over from an extraction that was cut off, and holds what was opened: remove it."
+    assert result.err == f"Note: {left} {told}\n"
 
 
 def test_nothing_is_extracted_onto_the_stick(extract, review, reviewer, tmp_path):
@@ -426,5 +430,164 @@ def test_two_envelopes_of_one_name_keep_apart(extract, reviewer, tmp_path):
         (tmp_path / folder / "x.envelope").write_bytes(seal_bytes([reviewer.public], folder))
     assert extract(tmp_path / "a/x.envelope", "-o", tmp_path / "out").code == 0
     result = extract(tmp_path / "b/x.envelope", "-o", tmp_path / "out")
-    assert (result.code, "exists already, and nothing is overwritten" in result.err) == (2, True)
+    assert (result.code, "is of another envelope with the same name" in result.err) == (1, True)
+    again = extract(tmp_path / "a/x.envelope", "-o", tmp_path / "out")
+    assert (again.code, "exists already, and nothing is overwritten" in again.err) == (2, True)
     assert (tmp_path / "out/x/message.txt").read_text() == "a"
+
+
+def test_a_file_that_a_disk_does_not_take_refuses_its_envelope_alone(extract, reviewer, tmp_path, elsewhere):
+    """Here for its size: as on FAT, there is a largest one."""
+    large = [("a", b"a"), ("large", bytes(2_000_000)), ("z", b"z")]
+    envelopes = [seal_bytes([reviewer.public], str(n), large if n == 1 else [("b", b"b")]) for n in range(3)]
+    paths = write_bundle(tmp_path / "stick", envelopes)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    try:
+        words = ["-o", elsewhere / "out", "--case", elsewhere / "case"]
+        result = extract(tmp_path / "stick", *words, "--json")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert result.code == 1
+    assert sorted(path.stem for path in (paths[0], paths[2])) == list(
+        sorted(path.name for path in (elsewhere / "out").iterdir())
+    )
+    told = "This disk does not take a file of it, for its name or its size (File too large)"
+    assert result.err.startswith(f"WARNING: {paths[1].name[:8]} was not extracted. {told}")
+    ((name, kind),) = [(one["name"], one["kind"]) for one in json.loads(result.out)["refused"]]
+    assert (name, kind) == (paths[1].name, None)
+    log = (elsewhere / "case/custody.jsonl").read_text()
+    (line,) = [line for line in log.splitlines() if "Not extracted" in line]
+    assert str(elsewhere) not in line
+
+
+def test_a_name_that_a_disk_has_already_refuses_its_envelope(reviewer, tmp_path):
+    """As the short name of an earlier file, on a file system that knows such names."""
+    path = tmp_path / "x.envelope"
+    path.write_bytes(seal_bytes([reviewer.public], "m", [("a", os.urandom(12 * PIECE)), ("b", b"b")]))
+    (tmp_path / "out").mkdir()
+
+    def take_the_name(size: int) -> None:
+        (partial,) = (tmp_path / "out").iterdir()
+        (partial / "b").touch()
+
+    with pytest.raises(NotTakenError, match="does not take a file of it"):
+        extract_item(Item(path), reviewer.options.open(), tmp_path / "out", take_the_name)
+    assert list_tree(tmp_path / "out") == []
+
+
+@pytest.fixture
+def two_bundles(reviewer, tmp_path):
+    """Two bundles, one of which has another envelope under the name of the other's; both lists are right."""
+    one = seal_bytes([reviewer.public], "Monday")
+    (path,) = write_bundle(tmp_path / "one", [one])
+    other = seal_bytes([reviewer.public], "Friday")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / path.name).write_bytes(other)
+    entry = BundleEntry(path.name, len(other), sha256(other), WEEK)
+    (tmp_path / "two/bundle.json").write_bytes(encode_bundle(Bundle((entry,))))
+    return path, tmp_path / "two" / path.name
+
+
+@pytest.mark.parametrize("verb", ["extract", "report"])
+def test_another_envelope_of_a_known_name_is_told_with_both_sums(
+    review, reviewer, two_bundles, elsewhere, verb
+):
+    """Two bundles are kept to find just this."""
+    first, second = two_bundles
+    words = ["-o", elsewhere, *reviewer.arguments, *(["--case", elsewhere] if verb == "extract" else [])]
+    assert review(verb, first.parent, *words).code == 0
+    before = {path: path.read_bytes() for path in elsewhere.rglob("*") if path.is_file()}
+    result = review(verb, second.parent, *words, "--json")
+    told = json.loads(result.out)
+    assert (result.code, told["skipped"]) == (1, [])
+    ((name, sentence),) = [(one["name"], one["sentence"]) for one in told["refused"]]
+    assert name == first.name
+    for path in two_bundles:
+        assert sha256(path.read_bytes()) in sentence
+    assert sentence in result.err
+    log = elsewhere / "custody.jsonl"
+    assert all(path.read_bytes() == content for path, content in before.items() if path != log)
+    assert "another envelope of this name" in log.read_text()
+    again = review(verb, first.parent, *words, "--json")
+    assert (again.code, json.loads(again.out)["skipped"]) == (0, [first.name])
+
+
+@pytest.mark.parametrize("verb", ["extract", "report"])
+def test_a_list_that_names_the_old_sum_hides_no_other_envelope(
+    review, reviewer, two_bundles, elsewhere, verb
+):
+    first, second = two_bundles
+    assert review(verb, first.parent, "-o", elsewhere, *reviewer.arguments).code == 0
+    (second.parent / "bundle.json").write_bytes((first.parent / "bundle.json").read_bytes())
+    result = review(verb, second.parent, "-o", elsewhere, *reviewer.arguments)
+    assert (result.code, "is of another envelope with the same name" in result.err) == (1, True)
+
+
+def test_a_place_that_something_else_has_is_not_taken_for_an_extraction(
+    extract, reviewer, tmp_path, elsewhere
+):
+    (path,) = write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], "m")])
+    (elsewhere / path.stem).mkdir()
+    for manifest in (None, b"", b"[]", b'{"envelope":{}}'):
+        if manifest is not None:
+            (elsewhere / path.stem / "manifest.json").write_bytes(manifest)
+        result = extract(tmp_path / "stick", "-o", elsewhere)
+        assert (result.code, "does not say of which envelope it is" in result.err) == (1, True)
+
+
+@pytest.mark.parametrize("verb", ["extract", "report"])
+def test_of_what_was_done_before_it_is_told_again_who_else_can_read_it(
+    review, reviewer, colleague, tmp_path, elsewhere, verb
+):
+    pairs = [ReplyTo(bytes(32), label_key_pair(name).public) for name in ("amina", "mallory")]
+    envelopes = [seal_bytes([reviewer.public, colleague.public], "m", reply_to=pair) for pair in pairs]
+    write_bundle(tmp_path / "stick", envelopes)
+    for _ in range(2):
+        result = review(verb, tmp_path / "stick", "-o", elsewhere, *reviewer.arguments)
+        assert result.code == 0
+        assert "also sealed to a key you do not know" in result.err
+        assert "have the same mailbox and different keys" in result.err
+    assert "before; nothing" in result.err
+
+
+def test_what_was_done_before_needs_its_key_no_more(
+    extract, review, reviewer, colleague, tmp_path, elsewhere
+):
+    write_bundle(tmp_path / "stick", [seal_bytes([reviewer.public], "m")])
+    assert extract(tmp_path / "stick", "-o", elsewhere).code == 0
+    assert review("extract", tmp_path / "stick", "-o", elsewhere, *colleague.arguments).code == 0
+
+
+@pytest.mark.parametrize("verb", ["list", "read", "extract", "report"])
+@pytest.mark.parametrize("which", ["the bundle", "one of them"])
+def test_twins_are_told(review, reviewer, tmp_path, elsewhere, verb, which):
+    """Whoever can open an envelope can make another with the same header and other contents."""
+    told = ["I saw it on Monday", "I saw it on Friday"]
+    envelopes = [*seal_twins([reviewer.public], *told), seal_bytes([reviewer.public], "another")]
+    *twins, other = write_bundle(tmp_path / "stick", envelopes)
+    where = ["-o", elsewhere / "out"] if verb in ("extract", "report") else []
+    source = tmp_path / "stick" if which == "the bundle" else twins[0]
+    result = review(verb, source, *where, *reviewer.arguments, "--json")
+    assert (result.code, result.err.count("have the same header and are not equal")) == (1, 1)
+    (group,) = json.loads(result.out)["twins"]
+    assert sorted(group) == sorted(path.name for path in twins)
+    assert all(path.name[:8] in result.err for path in twins)
+    assert other.name[:8] not in result.err
+    if verb == "report":
+        page = (elsewhere / "out" / f"{twins[0].stem}.report.html").read_text()
+        assert f"another envelope with the same header, and they are not equal: {twins[1].name}" in page
+        record = json.loads((elsewhere / "out" / f"{twins[0].stem}.report.json").read_text())
+        assert record["report"]["envelope"]["twins"] == [twins[1].name]
+    elif verb == "list" and which == "the bundle":
+        assert review(verb, other, *reviewer.arguments).err == ""
+
+
+@pytest.mark.parametrize("verb", ["list", "extract"])
+def test_equal_envelopes_are_no_twins(review, reviewer, tmp_path, elsewhere, verb):
+    same = seal_bytes([reviewer.public], "m")
+    paths = write_bundle(tmp_path / "stick", [same, same])
+    for source in (paths[1], tmp_path / "stick"):
+        where = ["-o", elsewhere / source.name] if verb == "extract" else []
+        result = review(verb, source, *where, *reviewer.arguments)
+        assert (result.code, result.err) == (0, "")

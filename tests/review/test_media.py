@@ -10,7 +10,7 @@ import pytest
 
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.review import media
-from leakdrop.review.media import FAILED, Facts, MediaReader, check_facts
+from leakdrop.review.media import FAILED, LEFT_OUT, SLOW, Facts, MediaReader, check_facts
 from leakdrop.review.mediareader import ANSWER
 from tests.keys import label_key_pair
 from tests.review.inboxes import seal_bytes
@@ -40,6 +40,7 @@ HOSTILE_ANSWERS = {
     "no JSON": answer(b"D", 0, 3, b"abc"),
     "no UTF-8": answer(b"D", 0, 2, b"\xff\xfe"),
     "a list": answer(b"D", 0, 2, b"[]"),
+    "JSON without a bottom": answer(b"D", 0, 60_000, b"[" * 60_000),
 }
 
 
@@ -69,15 +70,38 @@ def test_a_reader_that_asks_for_ever_is_ended(envelope, monkeypatch):
 
 def test_a_reader_that_hangs_is_ended(envelope, monkeypatch):
     monkeypatch.setattr(media, "SECONDS", 0.2)
+    monkeypatch.setattr(media, "_start", hang)
     with MediaReader() as reader:
-        reader._process = subprocess.Popen(
-            [sys.executable, "-c", "import time; time.sleep(3600)"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
         started = time.monotonic()
-        assert reader.read(envelope, 0) == Facts(failure=FAILED)
+        assert reader.read(envelope, 0) == Facts(failure=SLOW)
         assert time.monotonic() - started < 600
+
+
+def hang() -> "subprocess.Popen[bytes]":
+    """A reading process that a file keeps busy for ever."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(3600)"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+def test_the_files_of_one_envelope_take_no_longer_than_they_may(monkeypatch):
+    """However many of them keep the reader busy; the next envelope has its own time."""
+    monkeypatch.setattr(media, "SECONDS", 0.2)
+    monkeypatch.setattr(media, "SECONDS_IN_ALL", 0.5)
+    monkeypatch.setattr(media, "_start", hang)
+    contents = [(f"{number}.tiff", os.urandom(100)) for number in range(3000)]
+    sealed = seal_bytes([label_key_pair("alice").public], "", contents)
+    envelope = open_envelope(io.BytesIO(sealed), [label_key_pair("alice")])
+    with MediaReader() as reader:
+        for _ in range(2):
+            told: list[int] = []
+            found = [facts.failure for facts in reader.read_all(envelope, told.append)]
+            assert told == list(range(3000)), "who waits sees which file it is"
+            slow = found.count(SLOW)
+            assert 1 <= slow <= 3
+            assert found == [SLOW] * slow + [LEFT_OUT] * (3000 - slow)
 
 
 WRONG_FACTS = {

@@ -1,6 +1,7 @@
 """Names that envelopes claim, and the names that are written."""
 
 import ntpath
+import re
 import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath
 
@@ -39,6 +40,8 @@ HOSTILE = {
     "device before a blank": ("aux .txt", "_aux .txt"),
     "device with a superscript": ("COM¹.log", "_COM¹.log"),
     "console": ("CONIN$", "_CONIN$"),
+    "short name of another file": ("AVERYL~1.TXT", "AVERYL_1.TXT"),
+    "short name of the message": ("MESSAG~12", "MESSAG_12"),
 }
 HARMLESS = {
     "Latin": "WRAP training Tuesday (2).m4a",
@@ -50,6 +53,7 @@ HARMLESS = {
     "device as a part": "CONTROL.txt",
     "two endings": "scans.tar.gz",
     "leading underscore": "_file",
+    "backup copy": "notes.txt~",
 }
 
 
@@ -149,6 +153,7 @@ def test_any_name_has_its_bounds(claimed):
     assert name[0] not in ".- "
     assert name[-1] not in ". "
     assert not any(map(is_deceptive, name))
+    assert not re.search("~[0-9]", name)
 
 
 @given(ANY_NAME)

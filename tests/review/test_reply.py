@@ -135,6 +135,29 @@ def test_the_largest_reply_fits_and_a_byte_more_is_refused(answering, stick, rev
     assert "have 10,485,761 bytes together; a reply takes 10,485,760" in result.err
 
 
+def test_a_reply_in_a_copy_on_this_machine_is_to_be_carried_over(
+    answering, stick, reviewer, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = answering(find(stick, reviewer, "amina"), "--received")
+    assert result.code == 0
+    assert "on this machine's own disk, and not on the stick: copy the file into the folder" in result.out
+    assert "Take the stick back" not in result.out
+    assert str(only_reply(stick)) in result.out
+
+
+def test_a_reply_is_written_onto_the_stick_by_who_reads_from_a_copy(answering, stick, reviewer, drive):
+    write_bundle(drive / "bundle", [b"as it came"])
+    path = find(stick, reviewer, "amina")
+    result = answering(stick, "--name", path.name, "--received", "-o", drive / "bundle")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.endswith(
+        "Only whoever has the source's twelve words can open it. Take the stick back to the operator.\n"
+    )
+    assert open_reply(only_reply(drive / "bundle")).index.message == RECEIVED
+    assert not (stick / "replies").exists()
+
+
 def test_two_replies_lie_side_by_side_and_the_bundle_is_as_it_was(answering, stick, reviewer):
     path = find(stick, reviewer, "amina")
     before = list_tree(stick)
@@ -333,13 +356,36 @@ def test_what_has_only_half_of_a_receipt_is_not_told_together(listing, reviewer,
     assert [record["receipt"] for record in records] == [None, None]
 
 
-def test_a_forgery_is_told_when_somebody_is_about_to_answer_it(answering, reviewer, tmp_path):
+@pytest.fixture
+def forgery(reviewer, tmp_path):
+    """Amina's envelope, and another one with her mailbox and Ben's key."""
     half = ReplyTo(AMINA.mailbox, BEN.key_pair.public)
     envelopes = [submissions(reviewer)[0], seal_bytes([reviewer.public], "forged", reply_to=half)]
-    true, forged = write_bundle(tmp_path / "stick", envelopes)
-    for path in (true, forged):
-        assert "one of them is forged" in answering(path, "--received").err
-    assert len(list((tmp_path / "stick" / "replies").iterdir())) == 2
+    return write_bundle(tmp_path / "stick", envelopes)
+
+
+def test_a_forgery_is_told_when_somebody_is_about_to_answer_it(answering, forgery, tmp_path):
+    names = ", ".join(sorted(path.name[:8] for path in forgery))
+    for path in forgery:
+        result = answering(path, "--received", "--case", tmp_path / "case", "--here")
+        assert (result.code, result.out) == (1, "")
+        assert result.err == (
+            f"leakdrop-review: {names} have the same mailbox and different keys: one of them is forged, "
+            "perhaps this one. Whoever forged it could read the reply. "
+            "Nothing was sealed; with --anyway it is.\n"
+        )
+    assert not (tmp_path / "stick/replies").exists()
+    assert not (tmp_path / "case").exists()
+
+
+def test_what_may_be_forged_is_answered_if_the_reviewer_says_so(answering, forgery, tmp_path):
+    _, forged = forgery
+    result = answering(forged, "--received", "--anyway")
+    assert (result.code, result.err.startswith("WARNING: ")) == (0, True)
+    assert "one of them is forged, perhaps this one" in result.err
+    assert "Whoever made this submission can open it, and that may be the forger." in result.out
+    assert "twelve words" not in result.out
+    assert open_reply(only_reply(tmp_path / "stick"), BEN).index.message == RECEIVED
 
 
 def test_a_real_and_a_forged_pair_are_kept_apart(listing, reviewer, tmp_path):

@@ -19,6 +19,7 @@ from leakdrop.envelope.keyfile import encode_public_key
 from leakdrop.envelope.keys import derive_sign_key
 from leakdrop.envelope.sealing import SourceFile, seal
 from leakdrop.errors import Kind, ReportError
+from leakdrop.review import media
 from leakdrop.review.custody import Act, CustodyLog, check_log
 from leakdrop.review.signing import CONTEXT, parse_report, sign_report
 from leakdrop.review.verify import verify_report
@@ -187,6 +188,15 @@ def test_a_file_that_breaks_its_reader_stops_nothing(write_report, case):
         assert file["media"]["failure"] == "The library that reads this format failed on this file."
 
 
+def test_media_that_took_too_long_are_told_in_the_report_and_on_the_terminal(write_report, case, monkeypatch):
+    monkeypatch.setattr(media, "SECONDS_IN_ALL", 0)
+    result = write_report("m", [("a.tiff", b"II*\0" * 20), ("b.tiff", b"II*\0" * 20)])
+    assert result.err == "Note: Media facts of 2 files of x.envelope were left out: too slow.\n"
+    sentence = "Left out: reading the files before this one took too long."
+    assert [file["media"]["failure"] for file in load(case)["files"]] == [sentence] * 2
+    assert (case / "x.report.html").read_text().count(sentence) == 2
+
+
 def test_without_the_libraries_a_report_says_so_and_is_whole(reviewer, tmp_path, case):
     """The program that asks for them runs with -I, so an environment without them is what it takes."""
     bare = tmp_path / "bare"
@@ -235,12 +245,19 @@ def test_no_report_is_written_onto_the_stick(review, reviewer, tmp_path):
     assert here.code == 0
 
 
-def test_a_report_is_never_overwritten(write_report, case):
+def test_a_report_is_never_overwritten(review, write_report, reviewer, tmp_path, case):
     assert write_report("one").code == 0
     before = (case / "x.report.json").read_bytes()
     result = write_report("two")
+    assert (result.code, "is of another envelope with the same name" in result.err) == (1, True)
+    result = review("report", tmp_path / "x.envelope", "-o", case, *reviewer.arguments)
+    assert (result.code, (case / "x.report.json").read_bytes()) == (1, before)
+
+
+def test_a_report_is_written_once(review, write_report, reviewer, tmp_path, case):
+    assert write_report("one").code == 0
+    result = review("report", tmp_path / "x.envelope", "-o", case, *reviewer.arguments)
     assert (result.code, "exists already, and nothing is overwritten" in result.err) == (2, True)
-    assert (case / "x.report.json").read_bytes() == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to run it: be root, who can mount a small disk")
@@ -445,7 +462,7 @@ def test_lines_of_others_in_the_log_are_known_to_be_unchanged(review, write_repo
     reports = [case / "x.report.html", case / "x.report.json"]
     for path in reports:
         result = review("verify", path, "--pub", public)
-        assert (result.code, f"{log.path} begins with the lines" in result.out) == (0, True)
+        assert (result.code, f"{log.path} begins with the 3 lines" in result.out) == (0, True)
     CustodyLog(case / "new").append(Act("extract", "three", "0" * 64, 9))
     log.path.write_bytes(CustodyLog(case / "new").read())
     for path in reports:
@@ -531,6 +548,32 @@ def test_a_line_that_a_power_cut_left_is_kept_and_told(review, reviewer, write_r
     assert "The custody log has lines that were changed" in (case / "x.report.html").read_text()
     verified = review("verify", case / "x.report.html", "--pub", public)
     assert (verified.code, "line 2 does not fit" in verified.err) == (1, True)
+    assert "is unchanged since the key “Reviewers” signed it." in verified.out
+    # Broken it was when the report was made, and its sum binds what was there.
+    assert f"{log.path} begins with the 3 lines that the report was made with, unchanged.\n" in verified.out
+
+
+@pytest.mark.parametrize("ending", ["html", "json"])
+def test_a_log_that_broke_later_takes_nothing_of_an_earlier_report(
+    review, write_report, public, case, ending
+):
+    """That its signature is right is told first, and that its part of the log is there."""
+    write_report()
+    log = CustodyLog(case)
+    log.path.write_bytes(log.read() + b'{"at":"20')
+    path = case / f"x.report.{ending}"
+    result = review("verify", path, "--pub", public)
+    assert (result.code, "line 3 does not fit those before it" in result.err) == (1, True)
+    first, *_, last = result.out.splitlines()
+    assert first == f"{path} is unchanged since the key “Reviewers” signed it."
+    assert last == f"{log.path} begins with the 1 line that the report was made with, unchanged."
+    told = review("verify", path, "--pub", public, "--json")
+    ((lines, fault),) = [(one["log_lines"], one["log_fault"]) for one in json.loads(told.out)]
+    assert (told.code, lines, "line 3 does not fit" in fault) == (1, 1, True)
+    log.path.write_bytes(log.read()[1:])
+    result = review("verify", path, "--pub", public)
+    assert (result.code, "begins with" in result.out, "line 1 does not fit" in result.err) == (1, False, True)
+    assert result.out.startswith(first)
 
 
 def test_another_log_than_the_reports_is_told(review, write_report, public, case):
@@ -539,6 +582,7 @@ def test_another_log_than_the_reports_is_told(review, write_report, public, case
     CustodyLog(case).append(Act("extract", "a"))
     result = review("verify", case / "x.report.json", "--pub", public)
     assert (result.code, "is not the log that this report was made with" in result.err) == (1, True)
+    assert f"{case}/x.report.json is unchanged since" in result.out
 
 
 def test_a_custody_log_is_not_written_through_a_link(write_report, tmp_path, case):

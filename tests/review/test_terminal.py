@@ -284,7 +284,25 @@ with Progress(2048, "Working\\x1b") as progress:
     assert drawn.split("\r")[-2].strip() == ""
 
 
+def test_what_is_done_now_is_shown_at_once():
+    """Even if it is silent for long: here to its end."""
+    ours, theirs = pty.openpty()
+    source = "progress = Progress(10, 'Checking')\nprogress(10)\nprogress.rename('File 2 of 3')"
+    with os.fdopen(theirs, "wb") as terminal:
+        subprocess.run(
+            [sys.executable, "-c", f"from leakdrop.terminal import *\n{source}"],
+            stderr=terminal,
+            env={**os.environ, "COLUMNS": "200"},
+            timeout=PATIENCE,
+            check=True,
+        )
+        drawn = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert drawn.split("\r")[-1].startswith("File 2 of 3  [########################] 100%")
+
+
 def test_progress_is_silent_elsewhere(capsys):
     with Progress(10, "Working") as progress:
         progress(5)
+        progress.rename("Resting")
     assert capsys.readouterr() == ("", "")

@@ -21,7 +21,7 @@ from leakdrop.envelope.sealing import seal
 from leakdrop.errors import NoRoomError, StoreError
 from leakdrop.store.drop import Drop, iso_week
 from leakdrop.store.drops import Drops
-from leakdrop.store.layout import free_bytes
+from leakdrop.store.layout import free_bytes, lock_upkeep
 from tests.keys import label_key_pair
 from tests.site import PATIENCE, open_drops, run, temporary_mount
 
@@ -211,6 +211,17 @@ def test_a_drop_survives_a_database_that_is_locked(drops, monkeypatch):
     other.execute("ROLLBACK")
     other.close()
     assert drops.recover().listed == (drop.name,)
+
+
+def test_a_server_that_starts_amid_an_import_leaves_the_row_of_the_drop_that_comes(drops):
+    """An import writes the row, and then gives the drop its name."""
+    coming = Drop("1" * 32, SMALL, "2026-W30")
+    with lock_upkeep(drops.layout):
+        drops.add_rows([coming])
+        drops.recover()
+        assert drops._weeks() == {coming.name: coming.week}
+    drops.recover()
+    assert drops._weeks() == {}, "without an import it is what a kill has left"
 
 
 def without_patience(drops: Drops):

@@ -1,6 +1,7 @@
 """Drops leave when they may, never earlier; and then nothing of them is left in any file."""
 
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from leakdrop.acknowledgement import Acknowledged
 from leakdrop.envelope.sealing import seal
 from leakdrop.store.drop import Drop, iso_week
 from leakdrop.store.drops import Drops
-from leakdrop.store.layout import free_bytes
+from leakdrop.store.layout import Layout, free_bytes
 from leakdrop.store.leaving import (
     Leaving,
     Retention,
@@ -25,6 +26,8 @@ from leakdrop.store.leaving import (
     remove,
 )
 from leakdrop.store.settle import settle
+from leakdrop.store.week import find_leap
+from tests.campaigns.faults import build_layer
 from tests.keys import label_key_pair, public_key_file, write_key_files
 from tests.site import (
     BIN,
@@ -227,8 +230,90 @@ def test_what_was_never_acknowledged_leaves_at_last_and_is_warned_of(site):
     assert "ask the reviewers" in done.stderr
     assert len(site.envelopes()) == 3
     assert len(json.loads(purge(site, "--json").stdout)["drops"]) == 3
+    Layout(site.data).week.write_text(iso_week(TODAY - 3 * WEEK))  # of the last upkeep
     quiet = purge(site, "--yes", "--quiet")
     assert (quiet.stdout, quiet.stderr, site.envelopes()) == ("", "", [])
+    assert Layout(site.data).week.read_text() == f"{iso_week(TODAY)}\n"
+    assert Layout(site.data).week.stat().st_mtime == 0
+
+
+@pytest.fixture
+def purge_at(site, tmp_path):
+    """`leakdrop purge` under a clock that is wrong by so many weeks."""
+    layer = build_layer(tmp_path, site.data)
+
+    def at(weeks: int, *words: str) -> subprocess.CompletedProcess:
+        layer.set_clock(weeks * 7 * 24)
+        return run(*layer.prefix, BIN / "leakdrop", "purge", "--config", site.config, *words)
+
+    return at
+
+
+@pytest.mark.needs("gcc")
+@pytest.mark.parametrize("has_upkeep", [True, False], ids=["after an upkeep", "before the first upkeep"])
+def test_a_clock_that_leaps_ahead_deletes_nothing_by_itself(site, purge_at, has_upkeep):
+    if has_upkeep:
+        assert purge_at(0, "--yes", "--quiet").stderr == ""
+    for _ in range(2):  # it does not get used to it
+        done = purge_at(29, "--yes", "--quiet")
+        assert (done.returncode, done.stdout, len(site.envelopes())) == (0, "", 3)
+        assert f"the last upkeep was in {iso_week(TODAY)}: what was never acknowledged stays" in done.stderr
+        assert "drop" not in done.stderr.replace("leakdrop", ""), "how many are there is no journal's matter"
+    assert purge_at(0, "--yes", "--quiet").stderr == ""
+
+
+@pytest.mark.needs("gcc")
+def test_whoever_says_that_the_clock_is_right_is_believed(site, purge_at):
+    purge_at(0, "--yes", "--quiet")
+    shown = purge_at(29)
+    assert "is today’s date right?" in shown.stderr
+    assert "3 drops" in shown.stdout
+    assert "3 drops removed for good" in purge_at(29, "--yes").stdout
+    with Drops(site.data) as drops:
+        fill(drops, 1)
+    assert "stays" not in purge_at(32, "--yes", "--quiet").stderr
+
+
+def test_what_was_acknowledged_leaves_under_a_clock_that_has_leapt(site, tmp_path):
+    _, missing = acknowledge_all_but_one(site, tmp_path / "stick")
+    purge(site, "--acknowledged", tmp_path / "stick")
+    make_old(site, 29)
+    purge(site, "--yes", "--quiet")
+    assert [path.name for path in site.envelopes()] == [missing]
+
+
+@pytest.mark.needs("gcc")
+def test_a_clock_that_was_behind_when_drops_were_listed_makes_none_of_them_old(site, tmp_path):
+    purge(site, "--yes", "--quiet")
+    (site.data / "leakdrop.sqlite").unlink()
+    layer = build_layer(tmp_path, site.data)
+    layer.set_clock(-29 * 7 * 24)
+    site.prefix = layer.prefix
+    site.start()
+    site.stop()
+    with Drops(site.data) as drops:
+        assert {drop.week for drop in drops.all()} == {iso_week(TODAY)}
+    assert "No drop is due to leave" in purge(site).stdout
+
+
+@pytest.mark.parametrize(
+    ("remembered", "weeks", "leaps"),
+    [
+        ("2026-W47", 0, False),
+        ("2026-W47", 4, False),
+        ("2026-W47", 5, True),
+        ("2026-W47", -1, True),
+        ("2026-W50", 3, False),
+        ("2026-W99", 0, False),
+        ("", 0, False),
+    ],
+    ids=["at once", "a month off", "longer off", "behind", "into a long year", "no week", "nothing"],
+)
+def test_what_is_taken_for_a_leap(tmp_path, remembered, weeks, leaps):
+    layout = Layout(tmp_path)
+    layout.week.write_text(remembered)
+    start = datetime.date.fromisocalendar(2026, int(remembered[-2:] or 47) % 53, 3)
+    assert (find_leap(layout, [], start + weeks * WEEK) is not None) == leaps
 
 
 @pytest.mark.parametrize(
@@ -265,6 +350,17 @@ def test_what_the_reviewers_hold_can_leave_at_once_and_is_shown_first(site, tmp_
     assert len(json.loads(purge(site, "--now", "--json").stdout)["drops"]) == 2
     assert "2 drops removed for good" in purge(site, "--now", "--yes").stdout
     assert [path.name for path in site.envelopes()] == [missing]
+
+
+@pytest.mark.needs("gcc")
+def test_one_drop_that_cannot_be_read_keeps_no_other_from_being_acknowledged(site, tmp_path):
+    acknowledge_all_but_one(site, tmp_path / "stick")
+    layer = build_layer(tmp_path, site.data / "drops", ("read",))
+    layer.plan(1, 1, errno.EIO)
+    words = ("--acknowledged", tmp_path / "stick", "--json", "--config", site.config)
+    done = run(*layer.prefix, BIN / "leakdrop", "purge", *words)
+    told = json.loads(done.stdout)["acknowledgement"]
+    assert (told["acknowledged"], told["unreadable"], told["differing"]) == (1, 1, 0)
 
 
 def test_without_now_nothing_leaves_on_the_day_it_is_acknowledged(site, tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from leakdrop.envelope.receipt import MAX_ANSWER, UNIT, answer_length
+from leakdrop.errors import StoreError
 from leakdrop.store import mailboxes
 from leakdrop.store import replies as module
 from leakdrop.store.drop import iso_week
@@ -255,15 +256,17 @@ def test_a_link_among_the_replies_is_not_followed(drops, replies, tmp_path):
     assert rows(drops) == []
 
 
-def test_a_reply_survives_a_database_that_is_locked(drops, monkeypatch):
+def test_a_reply_is_not_taken_while_the_database_is_locked_and_is_when_it_is_kept_again(drops, monkeypatch):
     monkeypatch.setattr(drops, "engine", without_patience(drops))
     impatient = Replies(drops, 8)
     other = sqlite3.connect(drops.layout.database, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    keep(impatient, AMINA, b"to amina")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="database is locked"):
+            keep(impatient, AMINA, b"to amina")
     other.execute("ROLLBACK")
     other.close()
-    impatient.recover(TODAY)
+    keep(impatient, AMINA, b"to amina")
     assert read(impatient, AMINA) == {b"to amina"}
 
 

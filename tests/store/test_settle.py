@@ -1,8 +1,10 @@
 """Settling: after it, neither change time, birth time nor inode tells when or in which order drops came."""
 
 import datetime
+import errno
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,8 +20,18 @@ from leakdrop.store.drop import Drop
 from leakdrop.store.drops import Drops
 from leakdrop.store.layout import lock_upkeep
 from leakdrop.store.settle import Settled, day_of_change, monday_after, needs_settling, settle
-from tests.keys import label_key_pair
-from tests.site import PATIENCE, assert_one_line, leakdrop, open_drops, run, temporary_mount
+from tests.campaigns.faults import build_layer
+from tests.keys import label_key_pair, public_key_file
+from tests.site import (
+    BIN,
+    PATIENCE,
+    assert_one_line,
+    leakdrop,
+    make_test_site,
+    open_drops,
+    run,
+    temporary_mount,
+)
 from tests.tus import TusClient, make_envelope
 
 SMALL = 300_000
@@ -40,6 +52,23 @@ def fill(drops: Drops, count: int) -> list[Drop]:
             seal([label_key_pair("alice").public], incoming, sealed="server", message=str(number))
             kept.append(drops.keep(incoming))
     return kept
+
+
+@pytest.mark.needs("gcc")
+def test_a_drop_that_cannot_be_read_does_not_keep_the_others_from_settling(tmp_path):
+    site = make_test_site(tmp_path / "site", [public_key_file("alice")])
+    with Drops(site.data) as drops:
+        kept = fill(drops, 4)
+        before = [inode(path) for path in paths(drops, kept)]
+    layer = build_layer(tmp_path, site.data / "drops", ("read",))
+    layer.plan(1, 1, errno.EIO)
+    done = run(*layer.prefix, BIN / "leakdrop", "settle", "--config", site.config)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "does not give every drop" in done.stderr
+    assert not re.search("[0-9]|drops", done.stderr), "a journal keeps it"
+    after = [inode(site.data / "drops" / f"{drop.name}.envelope") for drop in kept]
+    assert sum(new == old for new, old in zip(after, before, strict=True)) == 1
+    assert not list((site.data / "settling").iterdir())
 
 
 def paths(drops: Drops, kept: list[Drop]) -> list[Path]:

@@ -258,9 +258,9 @@ def test_uploads_without_a_byte_are_forgotten_by_any_machine_and_others_stay(sha
 
 
 def test_a_machine_forgets_only_what_it_saw_left_alone_for_long(shared_uploads):
-    one, other = shared_uploads(), shared_uploads(most=3, idle_seconds=3)
+    one, other = shared_uploads(), shared_uploads(most=2, idle_seconds=3)
     going, left_alone = begin(one, 1), begin(one, 20)
-    begin(other, BARELY_BYTES)  # it looks
+    # It looks.
     with pytest.raises(NoRoomError):
         begin(other, 0)
     time.sleep(3)
@@ -278,9 +278,14 @@ def test_of_too_many_uploads_the_one_that_has_barely_begun_makes_room_and_leaves
     third = begin(uploads, BARELY_BYTES)
     wait_until(lambda: len(objects.keys("parts/")) == 2)
     assert [is_there(uploads, one) for one in (first, second, third)] == [True, False, True]
-    with uploads.append(first, 20, TODAY, lambda: None), pytest.raises(NoRoomError):
+    fourth = begin(uploads, 30)
+    with (
+        uploads.append(first, 20, TODAY, lambda: None),
+        uploads.append(fourth, 30, TODAY, lambda: None),
+        pytest.raises(NoRoomError),
+    ):
         begin(uploads, 0)
-    assert is_there(uploads, first)
+    assert [is_there(uploads, one) for one in (first, third, fourth)] == [True] * 3
 
 
 def test_an_upload_that_goes_on_while_it_is_chosen_to_go_stays(shared_uploads, postgresql, places):

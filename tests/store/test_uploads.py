@@ -72,9 +72,14 @@ def test_of_too_many_uploads_the_one_that_has_barely_begun_makes_room(tmp_path):
         first, second = put_barely(uploads, 20), put_barely(uploads, 10)
         third = put_barely(uploads, BARELY_BYTES)
         assert [is_there(uploads, one) for one in (first, second, third)] == [True, False, True]
-        with uploads.append(first, 20, TODAY, lambda: None), pytest.raises(NoRoomError):
+        fourth = put_barely(uploads, 30)
+        with (
+            uploads.append(first, 20, TODAY, lambda: None),
+            uploads.append(fourth, 30, TODAY, lambda: None),
+            pytest.raises(NoRoomError),
+        ):
             uploads.create(LENGTH, TODAY)
-        assert is_there(uploads, first)
+        assert [is_there(uploads, one) for one in (first, third, fourth)] == [True] * 3
 
 
 def test_an_upload_that_is_asked_for_and_brings_next_to_nothing_is_left_alone(tmp_path):
@@ -87,6 +92,36 @@ def test_an_upload_that_is_asked_for_and_brings_next_to_nothing_is_left_alone(tm
         put(uploads, goes_on, 10, PROGRESS_BYTES)
         uploads.create(LENGTH, TODAY)
         assert [is_there(uploads, one) for one in (pretends, goes_on)] == [False, True]
+
+
+def bring(uploads: Uploads, upload_id: str, offset: int, size: int, today: datetime.date) -> datetime.date:
+    """Bytes of a day, and the last day that an upload has then."""
+    with uploads.append(upload_id, offset, today, lambda: None) as writing:
+        writing.write(bytes(size))
+    return writing.upload.expires
+
+
+def test_uploads_that_are_parked_keep_nobody_out_for_long(tmp_path):
+    days = [TODAY + datetime.timedelta(days=number) for number in range(12)]
+    with open_drops(tmp_path / "data") as drops:
+        uploads = Uploads(drops, 2**40, most=2)
+        parked = [put_barely(uploads, BARELY_BYTES) for _ in range(4)]
+        goes_on = uploads.create(16 * BARELY_BYTES, TODAY).id
+        uploads.create(LENGTH, TODAY)
+        ends = {}
+        for number in range(2, 9, 2):
+            for upload_id in parked:
+                if is_there(uploads, upload_id):
+                    ends[upload_id] = bring(
+                        uploads, upload_id, uploads.find(upload_id).offset, 1, days[number]
+                    )
+            for _ in range(2):
+                offset = uploads.find(goes_on).offset
+                ends[goes_on] = bring(uploads, goes_on, offset, BARELY_BYTES // 2, days[number])
+            uploads.create(LENGTH, days[number + 1])
+        assert [ends[upload_id] for upload_id in parked] == [days[7]] * 4
+        assert not any(is_there(uploads, upload_id) for upload_id in parked)
+        assert ends[goes_on] == days[11]
 
 
 def test_too_many_uploads_that_go_on_are_refused(tmp_path):

@@ -252,8 +252,10 @@ def test_the_guide_is_followed_to_the_letter(package, offline, tmp_path):
             command = command.replace("3f0c91ab", first.name[:8])
         # There the stick is another disk, and here a folder of the same one.
         command += " --here" if re.search(" (extract|report|reply|acknowledge) [/~]", command) else ""
-        done = offline("env", f"PATH={programs}", "sh", "-c", command, input=PASSPHRASE)
-        assert (done.returncode, done.stderr) == (0, ""), line
+        # What copies the bundle is given again when more came, and the copy is one all the same.
+        for _ in range(2 if "cp -r" in line else 1):
+            done = offline("env", f"PATH={programs}", "sh", "-c", command, input=PASSPHRASE)
+            assert (done.returncode, done.stderr) == (0, ""), line
         said[line.split()[1]] = done.stdout
     assert said["shares"].count("any 2 restore it") == 3
     assert said["verify"].count("is unchanged since the key “Reviewers-Q1” signed it") == 2

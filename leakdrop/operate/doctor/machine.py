@@ -4,11 +4,14 @@ import ctypes
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from leakdrop.operate.doctor.findings import Finding, Mount, Patient, right, unseen, wrong
 from leakdrop.store.drop import iso_week
+from leakdrop.store.layout import Layout, is_served
+from leakdrop.store.week import find_leap
 
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 # What these keep, or how, cannot be seen from the kernel's block devices.
@@ -17,6 +20,7 @@ PROXIES = frozenset(
     {"nginx", "apache2", "httpd", "caddy", "haproxy", "lighttpd", "varnishd", "traefik", "squid", "envoy"}
 )
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+STARTING = 10.0  # seconds
 TIMEX_BYTES = 256  # struct timex has 208 on 64-bit Linux
 
 
@@ -44,10 +48,37 @@ def look_at_swap(patient: Patient) -> Iterator[Finding]:
         yield right("swap", "memory is not written to a disk in the clear")
 
 
+def look_at_server(patient: Patient) -> Iterator[Finding]:
+    if wait_for_server(patient):
+        yield right("server", "it runs")
+    elif is_served(Layout(patient.config.data_dir)):
+        yield right("server", "it runs, where it cannot be seen from here")
+    else:
+        # systemd holds the socket without it: whoever comes would wait for an answer.
+        yield wrong(
+            "server",
+            "it does not run: nobody can send anything",
+            "systemctl enable --now leakdrop.socket leakdrop; journalctl -u leakdrop tells why it ended",
+        )
+
+
+def wait_for_server(patient: Patient) -> int | None:
+    """As `find_server`; one that is being started is waited for."""
+    ends = time.monotonic() + STARTING
+    while (pid := find_server(patient)) is None and is_starting(patient) and time.monotonic() < ends:
+        time.sleep(0.2)
+    return pid
+
+
+def is_starting(patient: Patient) -> bool:
+    served = ("serve", str(patient.config_path))
+    return any(set(served) <= set(command.split()) for _, _, command in patient.machine.programs())
+
+
 def look_at_core_dumps(patient: Patient) -> Iterator[Finding]:
     pid = find_server(patient)
     if pid is None:
-        yield unseen("core dumps", "the server does not run")
+        yield unseen("core dumps", "no server can be seen")
         return
     limits = patient.machine.read(f"proc/{pid}/limits")
     limit = re.search(r"^Max core file size +(\S+)", limits, re.MULTILINE)
@@ -78,7 +109,8 @@ def look_at_temporary_files(patient: Patient) -> Iterator[Finding]:
         yield wrong(
             "TMPDIR",
             f"{folder} lies on a disk in the clear; leakdrop writes nothing there, but other programs do",
-            "systemctl enable --now tmp.mount, or encrypt the disk",
+            f"echo 'tmpfs {folder} tmpfs mode=1777,nosuid,nodev' >> /etc/fstab, and start the machine anew; "
+            "or encrypt the disk",
         )
 
 
@@ -108,6 +140,13 @@ def look_at_clock(patient: Patient) -> Iterator[Finding]:
             "clock",
             f"it shows {iso_week(patient.today)}, but drops came in {max(weeks)}",
             "timedatectl set-ntp true",
+        )
+    elif leap := find_leap(Layout(patient.config.data_dir), (), patient.today):
+        yield wrong(
+            "clock",
+            f"it shows {leap.shown}, and the last upkeep was in {leap.remembered}: until somebody says that "
+            "it is right, what was never acknowledged stays",
+            "timedatectl set-ntp true; if it is right: leakdrop purge, then leakdrop purge --yes",
         )
     elif ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES)) == TIME_ERROR:
         yield wrong(
@@ -154,6 +193,7 @@ def look_at_proxies(patient: Patient) -> Iterator[Finding]:
 
 
 LOOKS = (
+    look_at_server,
     look_at_swap,
     look_at_core_dumps,
     look_at_temporary_files,

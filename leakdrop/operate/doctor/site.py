@@ -1,19 +1,24 @@
 """The site: permissions, keys, room."""
 
 import datetime
+import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from leakdrop.envelope.keyfile import SECRET_TITLE
-from leakdrop.errors import KeyFileError
+from leakdrop.errors import ConfigError, KeyFileError, LeakdropError, StoreError
 from leakdrop.keyring import load_keyring
 from leakdrop.operate.doctor.findings import Finding, Patient, right, unseen, wrong
+from leakdrop.operate.server import read_site
 from leakdrop.store.layout import free_bytes
-from leakdrop.terminal import count, human_size
+from leakdrop.store.owner import as_owner
+from leakdrop.terminal import count, describe_os_error, human_size
 
+REFUSED = "mend what it says; the server does not start so"
 SOON = datetime.timedelta(weeks=4)
 MOST_FILES = 200_000
 # A key file has some hundred bytes; it may stand in a mail, or have gone through an editor.
@@ -27,7 +32,11 @@ def look_at_permissions(patient: Patient) -> Iterator[Finding]:
     private = [data, *(path for path in sorted(data.iterdir()))]
     open_paths = [path for path in private if path.stat().st_mode & 0o077]
     if open_paths:
-        yield wrong("permissions", f"others can look into {open_paths[0]}", f"chmod -R go= {data}")
+        yield wrong(
+            "permissions",
+            f"others can look into {open_paths[0]}",
+            _mend(data, "! -type l -perm /077", "chmod go="),
+        )
     else:
         yield right("permissions", f"{data} is for its user alone")
     changeable = [
@@ -55,18 +64,28 @@ def _look_at_passwords(patient: Patient) -> Iterator[Finding]:
 
 def look_at_owner(patient: Patient) -> Iterator[Finding]:
     data = patient.config.data_dir
-    owner = data.stat().st_uid
+    owner, group = data.stat().st_uid, data.stat().st_gid
     other = next((path for path in data.rglob("*") if path.lstat().st_uid != owner), None)
     if owner == 0:
         yield wrong(
             "owner",
             f"{data} belongs to root: what breaks the server would own the machine",
-            f"adduser --system --group leakdrop, and chown -R leakdrop: {data}",
+            "adduser --system --group leakdrop; once leakdrop settle; then "
+            + _mend(data, "! -user leakdrop", "chown -h leakdrop:"),
         )
     elif other:
-        yield wrong("owner", f"{other} belongs to somebody else", f"chown -R {owner}: {data}")
+        mend = _mend(data, f"! -user {owner}", f"chown -h {owner}:{group}")
+        yield wrong("owner", f"{other} belongs to somebody else", mend)
     else:
         yield right("owner", f"{data} belongs to one user, and not to root")
+
+
+def _mend(data: Path, wrong: str, command: str) -> str:
+    """A command line that changes only what is wrong: a drop that it changed would look settled.
+
+    Nor may it follow a link, which whoever broke the server could have put there.
+    """
+    return f"find {data} {wrong} -exec {command} {{}} +"
 
 
 def look_at_secret_keys(patient: Patient) -> Iterator[Finding]:
@@ -98,11 +117,51 @@ def _is_secret_key(path: Path) -> bool:
         return False  # what this user cannot read is not leakdrop's
 
 
-def look_at_keys(patient: Patient) -> Iterator[Finding]:
+def look_at_start(patient: Patient) -> Iterator[Finding]:
+    """What `serve` reads, as the user that it runs as."""
+    config = patient.config
+    if os.geteuid() not in (0, config.data_dir.stat().st_uid):
+        yield unseen("start", "the service is another user's; ask as root")
+        return
+    # Python reads parts of itself when they are first needed, and the owner may not be let into its folder.
+    with suppress(LeakdropError, OSError):
+        read_site(config, patient.today)
     try:
-        keyring = load_keyring(patient.config.keys_dir, patient.today, demo=patient.config.demo)
+        with as_owner(config.data_dir):
+            _, is_manifest_right = read_site(config, patient.today)
+    except KeyFileError:
+        return  # `look_at_keys` tells it
+    except StoreError as error:
+        yield unseen("start", str(error).rstrip("."))
+    except ConfigError as error:
+        yield wrong("start", str(error).rstrip("."), REFUSED)
+    except OSError as error:
+        yield wrong("start", describe_os_error(error).rstrip("."), REFUSED)
+    else:
+        if is_manifest_right:
+            yield right("start", "the server reads all that it needs")
+        else:
+            yield wrong(
+                "manifest",
+                f"{config.manifest} is not that of today's pages",
+                "make it anew with leakdrop manifest, and have it signed",
+            )
+
+
+def look_at_keys(patient: Patient) -> Iterator[Finding]:
+    config = patient.config
+    try:
+        # A key that only root can read is none to the server.
+        with as_owner(config.data_dir):
+            keyring = load_keyring(config.keys_dir, patient.today, demo=config.demo)
     except KeyFileError as error:
-        yield wrong("keys", str(error).rstrip("."), "mend what it says; the server does not start so")
+        yield wrong("keys", str(error).rstrip("."), REFUSED)
+        return
+    except PermissionError as error:
+        if os.geteuid() != 0:
+            raise
+        mend = f"chgrp -R leakdrop {config.keys_dir} && chmod -R u=rwX,g=rX,o= {config.keys_dir}"
+        yield wrong("keys", f"the service cannot read {error.filename}", mend)
         return
     usable = keyring.usable(patient.today)
     last = max((key.not_after or datetime.date.max for key in usable), default=datetime.date.max)
@@ -155,6 +214,7 @@ LOOKS = (
     look_at_permissions,
     look_at_owner,
     look_at_secret_keys,
+    look_at_start,
     look_at_keys,
     look_at_demo,
     look_at_room,

@@ -20,8 +20,9 @@ NO_DATABASE = (
     "mount its disk; if the file is lost, start the server: it lists every drop anew, as of this week"
 )
 DAMAGED = (
-    "systemctl stop leakdrop.socket leakdrop, put a backup of the file back or remove the file, and start "
-    "again: without it every drop is listed anew, as of this week"
+    "systemctl stop leakdrop.socket leakdrop, remove leakdrop.sqlite and leakdrop.sqlite-journal, put a "
+    "backup of the first back if you have one, and start again: without it every drop is listed anew, as of "
+    "this week"
 )
 
 
@@ -69,6 +70,36 @@ def look_at_orphans(patient: Patient) -> Iterator[Finding]:
         yield right("orphans", "every envelope has its row, and every row its envelope")
 
 
+def look_at_sizes(patient: Patient) -> Iterator[Finding]:
+    health = patient.health
+    if health is None:
+        return
+    if health.changed:
+        yield wrong(
+            "sizes",
+            f"{count(len(health.changed), 'drop')} not as long as when it came, such as "
+            f"drops/{health.changed[0]}: the disk or somebody damaged it",
+            "journalctl -k tells of the disk; a bundle that has it whole: remove the file, "
+            "then leakdrop import --drops",
+        )
+    else:
+        yield right("sizes", "every envelope is as long as when it came")
+
+
+def look_at_replies(patient: Patient) -> Iterator[Finding]:
+    health = patient.health
+    if health is None:
+        return
+    if health.unlisted_replies:
+        yield wrong(
+            "replies",
+            f"{count(health.unlisted_replies, 'reply')} not listed: their sources do not get them",
+            "restart the server",
+        )
+    else:
+        yield right("replies", "every reply is listed")
+
+
 def look_at_uploads(patient: Patient) -> Iterator[Finding]:
     health = patient.health
     if health is None:
@@ -111,7 +142,7 @@ def look_at_times(patient: Patient) -> Iterator[Finding]:
         yield wrong(
             "settling",
             f"{count(len(health.timed), 'drop')} with a time of writing: a copy was put there by hand",
-            f"find {Layout(patient.config.data_dir).drops} -exec touch -d @0 {{}} +",
+            f"find {Layout(patient.config.data_dir).drops} -newermt @0 -exec touch -d @0 {{}} +",
         )
     else:
         yield right("settling", "no file tells more than the day on which everything settled")
@@ -149,4 +180,12 @@ def look_at_retention(patient: Patient) -> Iterator[Finding]:
         yield right("retention", f"drops leave in time; it is {iso_week(patient.today)}")
 
 
-LOOKS = (look_at_store, look_at_orphans, look_at_uploads, look_at_times, look_at_retention)
+LOOKS = (
+    look_at_store,
+    look_at_orphans,
+    look_at_sizes,
+    look_at_replies,
+    look_at_uploads,
+    look_at_times,
+    look_at_retention,
+)

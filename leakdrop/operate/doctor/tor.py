@@ -7,15 +7,16 @@ from pathlib import Path
 from leakdrop.operate.doctor.findings import Finding, Patient, right, unseen, wrong
 from leakdrop.operate.init import SOCKET
 from leakdrop.operate.listening import UNIX
-from leakdrop.operate.tor import OLDEST, Service, Torrc, ask_tor, onion_options, read_torrc
+from leakdrop.operate.tor import OLDEST, ask_tor, onion_options
+from leakdrop.operate.torrc import Service, Torrc, read_torrc, severities
 
 RESTART = "then systemctl restart tor"
-# What tor's defaults are safe in, and what would be wrong.
-WORSE = {
-    "hiddenservicesinglehopmode": ("1", "the machine's place can be found"),
-    "hiddenservicenonanonymousmode": ("1", "the machine's place can be found"),
-    "safelogging": ("0", "tor's log keeps addresses"),
-    "vanguardsliteenabled": ("0", "the guards of the onion service can be found"),
+# What tor's defaults are safe in: the values that are as safe, and why no other is.
+SAFE = {
+    "hiddenservicesinglehopmode": (("0",), "the machine's place can be found"),
+    "hiddenservicenonanonymousmode": (("0",), "the machine's place can be found"),
+    "safelogging": (("1",), "tor's log keeps addresses"),
+    "vanguardsliteenabled": (("1", "auto"), "the guards of the onion service can be found"),
 }
 VANGUARDS = "vanguards"
 
@@ -48,7 +49,7 @@ def look_at_torrc(patient: Patient) -> Iterator[Finding]:
     expected = onion_options(service.folder, socket_of(patient), proof_of_work=True)
     for name in list(expected)[2:]:
         yield _look_at_option(service, name, expected[name])
-    yield from _look_at_dangers(torrc, service)
+    yield from _look_at_dangers(torrc)
     yield from _look_at_address(service, patient)
 
 
@@ -76,13 +77,13 @@ def _look_at_option(service: Service, name: str, value: str) -> Finding:
     )
 
 
-def _look_at_dangers(torrc: Torrc, service: Service) -> Iterator[Finding]:
+def _look_at_dangers(torrc: Torrc) -> Iterator[Finding]:
     dangers = [
         f"{name}: {why}"
-        for name, (bad, why) in WORSE.items()
-        if bad in (torrc.options.get(name), service.options.get(name))
+        for name, (safe, why) in SAFE.items()
+        if torrc.options.get(name, safe[0]).lower() not in safe
     ]
-    if torrc.options.get("log", "").split(" ")[0].partition("-")[0] in ("info", "debug"):
+    if any(severity in ("info", "debug") for log in torrc.logs for severity in severities(log)):
         dangers.append("log: it writes down what circuits do")
     for danger in dangers:
         yield wrong("torrc", danger, f"take that line out, {RESTART}")

@@ -1,4 +1,6 @@
-"""`leakdrop init`: asks, has each key's fingerprint compared, and makes the folder of a new site."""
+"""`leakdrop init`: asks, has each key's fingerprint compared, and makes the folder of a new site.
+
+With --system it writes what tor and systemd need of a site that is there."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,7 +9,15 @@ from random import SystemRandom
 
 from leakdrop.envelope.keyfile import PublicKeyFile
 from leakdrop.errors import UsageError
-from leakdrop.operate.init import ORGANISATION, Wishes, find_hidden, make_site, next_steps, read_keys
+from leakdrop.operate.init import (
+    ORGANISATION,
+    Wishes,
+    find_hidden,
+    make_site,
+    next_steps,
+    read_keys,
+    renew_system,
+)
 from leakdrop.operate.verbs.arguments import Verbs, add_verb
 from leakdrop.terminal import group_fingerprint, say, warn
 
@@ -23,21 +33,41 @@ def add(verbs: Verbs) -> None:
                       help="what a key's fingerprint must be, instead of asking")  # fmt: skip
     verb.add_argument("--only-sealed", action="store_true",
                       help="without JavaScript, take only files that were sealed beforehand")  # fmt: skip
+    verb.add_argument("--system", action="store_true",
+                      help="of a site that is there, write DIR/system anew, and nothing else")  # fmt: skip
 
 
 def run(given: argparse.Namespace) -> None:
+    if given.system:
+        renew(given)
+        return
     organisation, keys, sealing = given.organisation, given.keys, not given.only_sealed
     if not given.yes:
         organisation = organisation or ask(f"Name of the organisation [{ORGANISATION}]: ")
         path = "" if keys else ask("A reviewers' .pub file (Enter: later): ")
         keys = [Path(path)] if path else keys
         sealing = sealing and ask("Take messages of people who have JavaScript off? [Y/n]: ").lower() != "n"
+    if given.fingerprints and not keys:
+        raise UsageError("--fingerprint is that of a key: name its file with --key, too. Made nothing.")
     for key in read_keys(keys):
         confirm_key(key, given.fingerprints, asks=not given.yes)
     site = make_site(given.folder, Wishes(organisation or ORGANISATION, sealing), keys)
     say(f"Made {site.config}, and what tor and systemd need in {site.system}.\n")
     say(next_steps(site))
-    for place in find_hidden(given.folder):
+    warn_of_hidden(given.folder)
+
+
+def renew(given: argparse.Namespace) -> None:
+    """Raises UsageError if there is no site, or if anything else is asked for as well."""
+    if given.organisation or given.keys or given.fingerprints or given.only_sealed:
+        raise UsageError("--system writes DIR/system anew and changes nothing else: give DIR alone.")
+    system = renew_system(given.folder).resolve()
+    say(f"Wrote {system} anew. Read the files in it, then, as root:\n\n  sh {system}/install")
+    warn_of_hidden(given.folder)
+
+
+def warn_of_hidden(folder: Path) -> None:
+    for place in find_hidden(folder):
         warn(
             f"The service cannot start from {place}: its unit hides that folder from it. For real use, "
             "leakdrop belongs in a folder like /opt/leakdrop, and its site in one like /srv/leakdrop."

@@ -6,9 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from leakdrop.config import Config, load_config
-from leakdrop.operate.upkeep import purge
+from leakdrop.operate.upkeep import Purge, purge
 from leakdrop.operate.verbs.arguments import Verbs, add_config, add_json, add_verb, today
 from leakdrop.store.leaving import Leaving, Taken
+from leakdrop.store.week import Leap
 from leakdrop.terminal import count, encode_json, human_size, say, warn
 
 
@@ -27,24 +28,42 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("--now", action="store_true",
                       help="all that is acknowledged, due or not: for a disk that is full")  # fmt: skip
     verb.add_argument("--yes", action="store_true", help="remove what is shown")
-    verb.add_argument("--quiet", action="store_true", help="say nothing that a journal should not keep")
+    verb.add_argument("--quiet", action="store_true",
+                      help="for a timer: say nothing that a journal should not keep, and after a leap of the "
+                      "clock leave what was never acknowledged")  # fmt: skip
     add_json(verb)
 
 
 def run(given: argparse.Namespace) -> None:
     config = load_config(given.config)
-    taken, leaving = purge(config, today(), given.acknowledged, yes=given.yes, now=given.now)
+    attended = not given.quiet
+    done = purge(config, today(), given.acknowledged, yes=given.yes, now=given.now, attended=attended)
+    if done.leap and not (given.yes and attended):
+        _warn_of_leap(done.leap, attended=attended)
     if given.json:
-        say(encode_json(_describe(taken, leaving, removed=given.yes)))
-    elif not given.quiet:
-        if taken:
-            say_taken(taken, config, now=given.now)
-        _say_leaving(leaving, removed=given.yes, now=given.now)
+        say(encode_json(_describe(done, removed=given.yes)))
+    elif attended:
+        if done.taken:
+            say_taken(done.taken, config, now=given.now)
+        _say_leaving(done.leaving, removed=given.yes, now=given.now)
 
 
-def _describe(taken: Taken | None, leaving: list[Leaving], *, removed: bool) -> dict[str, object]:
+def _warn_of_leap(leap: Leap, *, attended: bool) -> None:
+    """Weeks only: a journal keeps it."""
+    what = f"The clock shows {leap.shown}, and the last upkeep was in {leap.remembered}"
+    if attended:
+        warn(f"{what}: is today’s date right? If it is not, set the clock before you add --yes.")
+    else:
+        warn(
+            f"{what}: what was never acknowledged stays. Set the clock; if it is right, "
+            "“leakdrop purge --yes” says so."
+        )
+
+
+def _describe(done: Purge, *, removed: bool) -> dict[str, object]:
     return {
-        "acknowledgement": asdict(taken) if taken else None,
+        "acknowledgement": asdict(done.taken) if done.taken else None,
+        "leap": asdict(done.leap) if done.leap else None,
         "removed": removed,
         "drops": [
             {
@@ -54,7 +73,7 @@ def _describe(taken: Taken | None, leaving: list[Leaving], *, removed: bool) -> 
                 "acknowledged": one.acknowledged,
                 "due": one.due.isoformat(),
             }
-            for one in leaving
+            for one in done.leaving
         ],
     }
 
@@ -68,6 +87,11 @@ def say_taken(taken: Taken, config: Config, *, now: bool = False) -> None:
         say(f"{count(taken.before, 'drop')} had been acknowledged before.")
     if taken.absent:
         say(f"{count(taken.absent, 'envelope')} not here, or not any more.")
+    if taken.unreadable:
+        warn(
+            f"{count(taken.unreadable, 'drop')} cannot be read here, and so not compared with what the "
+            "reviewers hold. Nothing is noted for them."
+        )
     if taken.differing:
         warn(
             f"{count(taken.differing, 'drop')} not as acknowledged: the reviewers hold other bytes. "

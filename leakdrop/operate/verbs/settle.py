@@ -22,5 +22,8 @@ def add(verbs: Verbs) -> None:
 
 
 def run(given: argparse.Namespace) -> None:
-    if settle_drops(load_config(given.config), today()).waiting:
+    settled = settle_drops(load_config(given.config), today())
+    if settled.unreadable:
+        warn("This server's disk does not give every drop: “leakdrop export” names what it does not give.")
+    if settled.waiting:
         warn("Not every drop could be settled: the disk has too little room for a copy. Make room.")

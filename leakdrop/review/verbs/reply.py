@@ -14,9 +14,10 @@ def add(verbs: Verbs) -> None:
         run,
         "seal an answer to the source",
         "leakdrop-review reply /media/stick/bundle --name 3f0c91ab --key ~/keys/Reviewers.key --received",
-        "Writes into the bundle's folder “replies”, for the operator's `leakdrop import`. Only whoever has\n"
-        "the source's twelve words can open it. A text on the command line stays in your shell's history;\n"
-        "--message reads it from a file, or from standard input.",
+        "Writes into the bundle's folder “replies”, for the operator's `leakdrop import`. If you read from\n"
+        "a copy on this machine, name the stick's bundle with -o. Only whoever has the source's twelve\n"
+        "words can open it. A text on the command line stays in your shell's history; --message reads it\n"
+        "from a file, or from standard input.",
     )
     add_source(verb)
     verb.add_argument("--name", metavar="NAME", help="which envelope of the bundle: how its name begins")
@@ -34,9 +35,12 @@ def add(verbs: Verbs) -> None:
         help="a file to add; may be given several times, 10 MiB together",
     )
     verb.add_argument(
-        "-o", "--output", metavar="BUNDLE", type=Path, help="the bundle to write to (default: the same)"
+        "-o", "--output", metavar="BUNDLE", type=Path, help="the bundle on the stick (default: the same)"
     )
     verb.add_argument("--case", metavar="DIR", type=Path, help="write it into the custody log in this folder")
+    verb.add_argument(
+        "--anyway", action="store_true", help="answer even if the submission may be a forger's, who reads it"
+    )
     add_here(verb)
 
 
@@ -50,4 +54,5 @@ def run(given: argparse.Namespace) -> int:
         key_options(given),
         case=given.case,
         here=given.here,
+        anyway=given.anyway,
     )

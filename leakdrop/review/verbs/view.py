@@ -23,6 +23,12 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--notes", metavar="FILE", type=Path, help="where notes and marks are kept, sealed to your keys"
     )
+    verb.add_argument(
+        "--replies",
+        metavar="BUNDLE",
+        type=Path,
+        help="the bundle on the stick that takes replies (default: the same)",
+    )
     verb.add_argument("--no-browser", action="store_true", help="print the address, and start nothing")
     add_here(verb)
 
@@ -34,6 +40,7 @@ def run(given: argparse.Namespace) -> int:
         notes=given.notes,
         output=given.output,
         case=given.case,
+        replies=given.replies,
         here=given.here,
         browser=not given.no_browser,
     )

@@ -7,7 +7,6 @@ and stands there again. The form has a number that is good for one reply: sent t
 import secrets
 from collections.abc import Iterator
 
-from leakdrop.review.replying import WHAT_NEXT
 from leakdrop.review.viewer.desk import Desk, Line
 from leakdrop.review.viewer.extraction import Extraction
 from leakdrop.review.viewer.markup import Child, Element, Own, element
@@ -88,7 +87,7 @@ def make_reply(desk: Desk, here: str, line: Line) -> Element:
 
 
 def _takes_reply(desk: Desk, line: Line) -> bool:
-    return bool(line.receipt and desk.inbox.bundle)
+    return bool(line.receipt and desk.reply_bundle)
 
 
 def _tell_reply(desk: Desk, here: str, line: Line) -> Iterator[Child]:
@@ -96,7 +95,7 @@ def _tell_reply(desk: Desk, here: str, line: Line) -> Iterator[Child]:
     reply = desk.find_reply(line)
     if reply.sealed:
         yield element("p", reply.sealed.sentence, role="status")
-        yield element("p", WHAT_NEXT)
+        yield element("p", reply.sealed.what_next)
     if reply.warning:
         yield make_notice("One thing more", element("p", reply.warning))
     if reply.failure:
@@ -105,12 +104,17 @@ def _tell_reply(desk: Desk, here: str, line: Line) -> Iterator[Child]:
         yield element("p", "This source left no way to reply.")
         return
     if not _takes_reply(desk, line):
-        yield element("p", "This envelope lies in no bundle that could take a reply. On the terminal:")
+        yield element(
+            "p",
+            "This envelope lies in no bundle that could take a reply. To answer here, start the viewer with "
+            "--replies and the bundle on the stick; or on the terminal:",
+        )
         yield element("pre", f"leakdrop-review reply {line.item.path} --key … --message FILE -o BUNDLE")
         return
-    if line in desk.forged:
-        yield element("p", FORGED)
     yield _make_area(reply.text, name="text", id="reply-text", rows="7", maxlength=str(MAX_TEXT))
+    may_be_forged = line in desk.forged or reply.may_be_forged
+    if may_be_forged:
+        yield from _ask_whether_anyway()
     yield element(
         "div",
         _make_button("Seal the reply", here, "reply"),
@@ -119,12 +123,35 @@ def _tell_reply(desk: Desk, here: str, line: Line) -> Iterator[Child]:
     )
     yield element(
         "p",
-        "It is sealed to this source alone and written onto the stick, for the operator. Files go along with "
-        "the command ",
+        f"It is sealed to {'whoever made this submission' if may_be_forged else 'this source'} alone, and ",
+        *_tell_where(desk),
+        " Files go along with the command ",
         element("code", "leakdrop-review reply"),
         "; a text is enough. Every button of this page keeps what you typed; a link away from it does not.",
         class_="facts",
     )
+
+
+def _ask_whether_anyway() -> Iterator[Child]:
+    """What is to be confirmed, each time, before a submission is answered that may be forged."""
+    yield element("p", FORGED)
+    box = element("input", type="checkbox", name="anyway", value="yes", form=FORM, id="anyway")
+    yield element(
+        "p", box, " ", element("label", "Seal it all the same: the forger may read it", for_="anyway")
+    )
+
+
+def _tell_where(desk: Desk) -> Iterator[Child]:
+    """Where a reply lies then, and how it gets to the operator."""
+    yield "written into "
+    yield bdi(str(desk.reply_bundle))
+    if desk.replies_stay:
+        yield (
+            ", which is on this machine's own disk, and not on the stick: start the viewer with --replies "
+            "and the bundle on the stick, or copy what you seal into the folder “replies” there."
+        )
+    else:
+        yield ", for the operator."
 
 
 def make_extraction(desk: Desk, here: str, line: Line) -> Element:
@@ -157,10 +184,15 @@ def _tell_extraction(desk: Desk, here: str, line: Line, extraction: Extraction |
         yield element("p", "Extracted, and every byte checked, into ", bdi(str(extraction.extracted.folder)))
         if not extraction.extracted.is_as_listed:
             yield element("p", "It opens, but has another SHA-256 than bundle.json says.")
-        if extraction.failure:
-            yield element("p", f"The custody log does not tell of it. {extraction.failure}")
+        yield from _tell_untold(extraction)
         return
     if extraction:
         yield element("p", f"It was not extracted. {extraction.failure}", role="status")
+        yield from _tell_untold(extraction)
     yield element("p", "Into ", bdi(str(desk.output)), ", in a folder of its own, under safe names.")
     yield element("div", _make_button("Extract this submission", here, "extract"), class_="buttons")
+
+
+def _tell_untold(extraction: Extraction) -> Iterator[Child]:
+    if extraction.untold:
+        yield make_notice("The custody log is not whole", element("p", extraction.untold))

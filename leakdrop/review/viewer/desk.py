@@ -5,8 +5,8 @@ read out of the envelope when it is asked for; the last few that were looked at 
 """
 
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +15,13 @@ from typing import Generic, TypeVar
 from leakdrop.envelope.opening import Envelope, open_envelope
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError
 from leakdrop.review.custody import CustodyLog
+from leakdrop.review.extracting import find_leftovers
 from leakdrop.review.inbox import Inbox, Item, Sight, look_at, open_file
 from leakdrop.review.keys import KeySet
+from leakdrop.review.places import is_on_this_machine
 from leakdrop.review.receipts import Receipt, find_forged, get_receipt, group_by_receipt
+from leakdrop.review.replying import MAY_READ, ForgedError, describe_forged, find_bundle, name_forged
+from leakdrop.review.twins import group_twins
 from leakdrop.review.viewer.extraction import Extraction
 from leakdrop.review.viewer.kinds import DAMAGED, Kind, find_kind
 from leakdrop.review.viewer.notes import Note, Notebook
@@ -74,10 +78,8 @@ def make_line(number: int, sight: Sight) -> Line:
     )
 
 
-def find_twins(lines: Sequence[Line]) -> list[Line]:
-    """Those that share a header with another one, but are not equal to it."""
-    times = Counter(line.header_sha256 for line in lines)
-    return [line for line in lines if line.header_sha256 and times[line.header_sha256] > 1]
+def shares_mailbox(one: Line, other: Line) -> bool:
+    return bool(one.receipt and other.receipt and one.receipt[0] == other.receipt[0])
 
 
 class Desk:
@@ -90,13 +92,19 @@ class Desk:
         notebook: Notebook | None = None,
         output: Path | None = None,
         log: CustodyLog | None = None,
+        replies: Path | None = None,
     ) -> None:
         self.inbox, self.keys, self.output = inbox, keys, output
+        # The bundle that takes replies, if any, and whether that is on no stick: asked while it is there.
+        self.reply_bundle = replies or inbox.bundle
+        self.replies_stay = bool(self.reply_bundle and is_on_this_machine(self.reply_bundle))
         self.lines = tuple(_look(inbox, keys))
         newest_first = sorted(self.lines, key=lambda line: line.item.week, reverse=True)
         self._senders = {group[0].receipt: group for group in group_by_receipt(newest_first)}
-        self.twins = find_twins(self.lines)
+        self.twins = [line for group in group_twins(self.lines) for line in group]
         self.forged = [line for group in find_forged(self.lines) for line in group]
+        # Looked for once: what is extracted from here has such a folder, too, while it is under way.
+        self._leftovers = find_leftovers(output) if output else []
         self._notebook, self._log = notebook, log
         self._open: _Kept[int, Envelope] = _Kept(MOST_OPEN)
         self._kinds: _Kept[tuple[int, int], Kind] = _Kept(MOST_KINDS)
@@ -127,6 +135,10 @@ class Desk:
             )
         except EnvelopeError:
             return DAMAGED
+
+    def find_leftovers(self) -> list[Path]:
+        """What extractions left that were cut off before, and nobody has removed since."""
+        return [folder for folder in self._leftovers if folder.exists()]
 
     def find_sender(self, line: Line) -> list[Line]:
         """All that carry the same receipt as this one; none if it carries none, or alone."""
@@ -175,28 +187,44 @@ class Desk:
         """Put “Received, thank you” behind the text of a reply."""
         self._replies[line.number] = Reply(text).add_received()
 
-    def reply(self, line: Line, text: str, once: str = "") -> None:
+    def find_forged(self, line: Line) -> list[Line]:
+        """All with this one's mailbox, if not all of them have its key; else none."""
+        if line not in self.forged:
+            return []
+        return [other for other in self.forged if shares_mailbox(other, line)]
+
+    def reply(self, line: Line, text: str, once: str = "", *, anyway: bool = False) -> None:
         """Seal a reply to a submission's source. If that is not possible, the text stays.
 
-        What was sealed for the form with the number `once` is not sealed again.
+        With `anyway` one is answered that may be forged. What was sealed for the form with the number `once`
+        is not sealed again.
         """
         with self._reply_lock:
             if once not in self._sealed_forms:
-                self._seal_reply(line, text)
+                self._seal_reply(line, text, anyway=anyway)
                 if once and self.find_reply(line).sealed:
                     self._sealed_forms.add(once)
 
-    def _seal_reply(self, line: Line, text: str) -> None:
+    def _seal_reply(self, line: Line, text: str, *, anyway: bool) -> None:
         try:
             with self.open(line.number) as envelope:
                 # What was read is what is answered, whatever has been laid in its place.
                 if get_receipt(envelope.index) != line.receipt:
                     raise BundleError(f"{line.item.path} is not what it was: start the viewer again.")
-                self._replies[line.number] = seal_text(
-                    text, line.item, envelope, self.inbox, self.keys, self._log
-                )
+                bundle, forged = find_bundle(self.inbox, self.reply_bundle), self._tell_forged(line)
+                if forged and not anyway:
+                    raise ForgedError(f"{forged} {MAY_READ}")
+                self._replies[line.number] = seal_text(text, line.item, envelope, bundle, forged, self._log)
         except (LeakdropError, OSError) as error:
-            self._replies[line.number] = Reply(text, describe_failure(error))
+            may_be_forged = isinstance(error, ForgedError)
+            self._replies[line.number] = Reply(text, describe_failure(error), may_be_forged=may_be_forged)
+
+    def _tell_forged(self, line: Line) -> str:
+        """A sentence if a submission may be forged: of those in the inbox, or in the bundle around it."""
+        if self.inbox.path != self.inbox.bundle:
+            return name_forged(line.item, self.inbox, self.keys)
+        forged = self.find_forged(line)
+        return describe_forged([other.item.short_name for other in forged]) if forged else ""
 
     def close(self) -> None:
         """Stop what is under way; nothing half-written stays."""

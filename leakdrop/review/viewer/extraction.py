@@ -2,11 +2,12 @@
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from leakdrop.errors import BundleError, EnvelopeError, LeakdropError
 from leakdrop.review.custody import Act, CustodyLog
-from leakdrop.review.extracting import Extracted, describe_act, extract_item, get_stem
+from leakdrop.review.extracting import Extracted, NotTakenError, describe_act, extract_item, get_stem
 from leakdrop.review.inbox import Item, explain
 from leakdrop.review.keys import KeySet
 from leakdrop.seal.files import PRIVATE_FOLDER, check_room
@@ -20,8 +21,8 @@ class StoppedError(LeakdropError):
 class Extraction:
     """One envelope on its way into a folder: whole and checked, or not at all. It begins at once.
 
-    `done` and `total` count bytes. When it has ended, `extracted` is there, or `failure`, a sentence: both
-    if it could not be written into the custody log.
+    `done` and `total` count bytes. When it has ended, `extracted` is there, or `failure` says why not, and
+    `untold` why the custody log does not tell of it, if it should.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Extraction:
     ) -> None:
         self.done, self.total = 0, length
         self.extracted: Extracted | None = None
-        self.failure = ""
+        self.failure = self.untold = ""
         self._is_stopped = False
         self._job = (item, keys, destination)
         self._log = log
@@ -50,36 +51,43 @@ class Extraction:
         self._thread.join()
 
     def _run(self) -> None:
+        item, keys, _ = self._job
         try:
-            self._extract(*self._job)
-        except (EnvelopeError, BundleError) as error:
+            extracted = self.extracted = self._extract(*self._job)
+        except (EnvelopeError, BundleError, NotTakenError) as error:
             self.failure = str(error)
-            self._append(
-                Act("extract", self._job[0].name, remark=f"Not extracted: {explain(self._job[0], error)}")
-            )
-        except LeakdropError as error:
-            self.failure = str(error)
-        except OSError as error:
-            self.failure = describe_os_error(error)
+            remark = f"Not extracted: {explain(item, error)}"
+            self._tell(lambda: Act("extract", item.name, remark=remark))
+        except (LeakdropError, OSError) as error:
+            self.failure = _describe(error)
+        else:
+            self._tell(lambda: describe_act(extracted, keys))
         finally:
             # Of any other error the one place for those tells; here it only has to end.
             if not self.extracted and not self.failure:
                 self.failure = "This is a mistake of leakdrop's, not yours."
 
-    def _extract(self, item: Item, keys: KeySet, destination: Path) -> None:
+    def _extract(self, item: Item, keys: KeySet, destination: Path) -> Extracted:
         folder = destination / get_stem(item)
         if os.path.lexists(folder):
             raise LeakdropError(f"{folder} exists already, and nothing is overwritten.")
         check_room(destination, self.total, "Extracting this submission")
         destination.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
-        self.extracted = extract_item(item, keys, destination, self._count)
-        self._append(describe_act(self.extracted, keys))
+        return extract_item(item, keys, destination, self._count)
 
-    def _append(self, act: Act) -> None:
-        if self._log:
-            self._log.append(act)
+    def _tell(self, make_act: Callable[[], Act]) -> None:
+        """Write it into the custody log; what was done, or was not, stays so if that is in vain."""
+        try:
+            if self._log:
+                self._log.append(make_act())
+        except (LeakdropError, OSError) as error:
+            self.untold = f"The custody log does not tell of it. {_describe(error)}"
 
     def _count(self, size: int) -> None:
         if self._is_stopped:
             raise StoppedError
         self.done += size
+
+
+def _describe(error: LeakdropError | OSError) -> str:
+    return describe_os_error(error) if isinstance(error, OSError) else str(error)

@@ -24,9 +24,10 @@ from leakdrop.envelope.header import MAX_STANZAS
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.envelope.sealing import SourceFile, seal
 from leakdrop.errors import BundleError, EnvelopeError, Kind, LeakdropError, UsageError
+from leakdrop.folders import sync_folder
 from leakdrop.review.inbox import Item, open_file
 from leakdrop.review.keys import KeySet
-from leakdrop.seal.files import PRIVATE_FILE, PRIVATE_FOLDER, create_file, naming, sync_folder
+from leakdrop.seal.files import PRIVATE_FILE, PRIVATE_FOLDER, create_file, naming
 
 try:
     import fcntl

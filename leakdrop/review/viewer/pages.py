@@ -6,7 +6,9 @@ itself. Pages are long lists cut into pieces, so that 10,000 of anything stay qu
 
 from collections.abc import Iterator, Sequence
 
-from leakdrop.review.listing import SEALED_WORDS, enumerate_names
+from leakdrop.review.extracting import LEFT_OVER
+from leakdrop.review.listing import MOST_NAMED, SEALED_WORDS, enumerate_names
+from leakdrop.review.twins import WHY
 from leakdrop.review.viewer.desk import Desk, Line
 from leakdrop.review.viewer.markup import Child, Element, element, write_page
 from leakdrop.terminal import count, describe_contents, human_size
@@ -194,6 +196,11 @@ def _tell_findings(desk: Desk, base: str) -> Iterator[Element]:
         )
     yield from _tell_readers(desk, base)
     yield from _tell_forgers(desk, base)
+    if leftovers := desk.find_leftovers():
+        yield make_notice(
+            "Opened files that nobody looks after",
+            *(element("p", bdi(str(folder)), f" {LEFT_OVER}") for folder in leftovers[:MOST_NAMED]),
+        )
     if refused := [line for line in desk.lines if line.refusal]:
         yield make_notice(
             f"{count(len(refused), 'envelope')} cannot be opened here",
@@ -229,7 +236,7 @@ def _tell_forgers(desk: Desk, base: str) -> Iterator[Element]:
             "Different envelopes with the same header",
             element(
                 "p",
-                "Somebody who can open one of them made the other: it does not come from its source. ",
+                f"{WHY} ",
                 *link_to(base, desk.twins),
             ),
         )

@@ -1,14 +1,14 @@
 """A reply that a reviewer writes on a submission's page. What is not sealed yet is kept in memory."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from leakdrop.envelope.index import clean_message
 from leakdrop.envelope.opening import Envelope
 from leakdrop.errors import LeakdropError, UsageError
 from leakdrop.review.custody import CustodyLog
-from leakdrop.review.inbox import Inbox, Item
-from leakdrop.review.keys import KeySet
-from leakdrop.review.replying import RECEIVED, Sealed, find_bundle, name_forged, seal_reply
+from leakdrop.review.inbox import Item
+from leakdrop.review.replying import RECEIVED, Sealed, seal_reply
 from leakdrop.seal.offline import draft
 from leakdrop.terminal import describe_os_error
 
@@ -18,12 +18,16 @@ MAX_TEXT = 100_000  # UTF-16 code units, as browsers count
 
 @dataclass(frozen=True)
 class Reply:
-    """The text that is still to be sealed, and why it was not; or what was sealed, and what to know of it."""
+    """The text that is still to be sealed, and why it was not; or what was sealed, and what to know of it.
+
+    `may_be_forged` if it was not sealed for that reason.
+    """
 
     text: str = ""
     failure: str = ""
     sealed: Sealed | None = None
     warning: str = ""
+    may_be_forged: bool = False
 
     def add_received(self) -> "Reply":
         """The template, behind what stands there already, if there is room."""
@@ -35,20 +39,18 @@ class Reply:
 
 
 def seal_text(
-    text: str, item: Item, envelope: Envelope, inbox: Inbox, keys: KeySet, log: CustodyLog | None
+    text: str, item: Item, envelope: Envelope, bundle: Path, forged: str, log: CustodyLog | None
 ) -> Reply:
-    """Seal a text to the source of an open envelope, and lay it into the inbox's bundle.
+    """Seal a text to the source of an open envelope, and lay it into a bundle.
 
-    Raises LeakdropError and OSError; then nothing of it is there.
+    `forged` is a sentence if the envelope may be forged, and is answered all the same. Raises LeakdropError
+    and OSError; then nothing of it is there.
     """
     answer = draft("review", "", clean_message(text), ())
     if not answer.message.strip():
         raise UsageError("There is nothing to say: write something, or put in “Received, thank you”.")
-    bundle = find_bundle(inbox)
-    # The inbox is the whole bundle mostly, and then its pages tell.
-    warning = name_forged(item, inbox, keys) if inbox.path != inbox.bundle else ""
-    sealed = seal_reply(item, envelope, answer, bundle)
-    return Reply(sealed=sealed, warning=" ".join(filter(None, (warning, _tell(log, sealed)))))
+    sealed = seal_reply(item, envelope, answer, bundle, may_be_forged=bool(forged))
+    return Reply(sealed=sealed, warning=" ".join(filter(None, (forged, _tell(log, sealed)))))
 
 
 def _tell(log: CustodyLog | None, sealed: Sealed) -> str:

@@ -1,19 +1,23 @@
 """The one place that listens: HTTP/1.1 on 127.0.0.1, at a port that the system chooses.
 
 Nothing is logged: addresses hold the token. A connection takes a thread and, while it sends, about 1 MiB;
-there are at most 64, and further ones wait.
+there are at most 64. Other users of this machine can connect, too: until somebody has named the token, a
+connection is a stranger's, who has 20 seconds in all, and the oldest of whom makes room when there is none.
 """
 
+import math
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from leakdrop.errors import LeakdropError
-from leakdrop.review.viewer.requests import Answer, Door, Request
+from leakdrop.review.viewer.requests import Answer, Door, RefusedError, Request
 from leakdrop.terminal import locate, warn
 
 HOST = "127.0.0.1"
@@ -23,6 +27,7 @@ MAX_FORM = 2 << 20  # bytes: a note and a reply, nine for each character at most
 ASKING, SENDING = 20, 600  # seconds without a byte
 # What is sent ahead of a browser that seeks elsewhere was opened for nothing.
 AHEAD = 1 << 18  # bytes
+MAKING_ROOM = 1  # seconds until one that was let go has gone
 
 Answering = Callable[[Request], Answer]
 
@@ -60,7 +65,9 @@ class Handler(BaseHTTPRequestHandler):
         fields = {
             name.lower(): ", ".join(self.headers.get_all(name, [])) for name in set(self.headers.keys())
         }
-        answer = self.server.answering(Request(self.command, self.path, fields, body))
+        request = Request(self.command, self.path, fields, body)
+        self.server.meet(self.connection, request)
+        answer = self.server.answering(request)
         with answer.kept:
             self.connection.settimeout(SENDING)
             self.send_response_only(answer.status)
@@ -101,6 +108,9 @@ class Server(ThreadingHTTPServer):
         self.answering: Answering
         self.is_over: Callable[[], bool] = lambda: False
         self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        # Since when each has been there, in the order in which they came.
+        self._strangers: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
 
     def serve(self, answering: Answering) -> None:
         self.answering = answering
@@ -120,10 +130,41 @@ class Server(ThreadingHTTPServer):
     def service_actions(self) -> None:
         if self.is_over():
             raise _OverError
+        self._let_go(before=time.monotonic() - ASKING)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self._places.acquire()
+        """Begin a connection, or close it. Nobody keeps this thread, which asks whether all is over."""
+        if not self._places.acquire(blocking=False):
+            self._let_go(most=1)
+            if not self._places.acquire(timeout=MAKING_ROOM):
+                self.shutdown_request(request)
+                return
+        with self._lock:
+            self._strangers[request] = time.monotonic()
         super().process_request(request, client_address)
+
+    def meet(self, connection: socket.socket, request: Request) -> None:
+        """From now on the connection is no stranger's, if what it asks for names the token."""
+        with suppress(RefusedError):
+            self.door.check(request)
+            self.door.enter(request)
+            with self._lock:
+                self._strangers.pop(connection, None)
+
+    def _let_go(self, *, before: float = math.inf, most: int = MOST_CONNECTIONS) -> None:
+        """End the strangers that came before a time, the oldest first."""
+        with self._lock:
+            ended = [stranger for stranger, since in self._strangers.items() if since < before][:most]
+            for stranger in ended:
+                del self._strangers[stranger]
+                with suppress(OSError):  # it has gone by itself
+                    stranger.shutdown(socket.SHUT_RDWR)
+
+    def shutdown_request(self, request: Any) -> None:
+        # Under the lock, since a number that was closed may be another file's at once.
+        with self._lock:
+            self._strangers.pop(request, None)
+        super().shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:

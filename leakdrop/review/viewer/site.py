@@ -132,7 +132,8 @@ class Site:
             case "reply" if "received" in form:
                 self.desk.draft_reply(line, reply or "")
             case "reply":
-                self.desk.reply(line, reply or "", form.get("once", ""))
+                anyway = form.get("anyway") == "yes"
+                self.desk.reply(line, reply or "", form.get("once", ""), anyway=anyway)
             case "extract":
                 self.desk.extract(line)
             case "stop":

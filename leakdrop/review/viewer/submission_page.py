@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from leakdrop.envelope.opening import Envelope
 from leakdrop.errors import BundleError, EnvelopeError, Kind
 from leakdrop.review.listing import SEALED_WORDS
+from leakdrop.review.twins import WHY
 from leakdrop.review.viewer.acts import (
     ADVICE,
     make_buttons,
@@ -118,8 +119,8 @@ def _tell_readers(desk: Desk, base: str, line: Line) -> Iterator[Child]:
             element("p", "Whoever holds it can read the same."),
             _name_keys(desk, line),
         )
-    if line in desk.forged:
-        others = [other for other in desk.forged if other is not line and _shares_mailbox(other, line)]
+    if forged := desk.find_forged(line):
+        others = [other for other in forged if other is not line]
         yield make_notice(
             "Another submission has the same mailbox, and another key",
             element("p", f"{FORGED} Beside this one: ", *link_to(base, others)),
@@ -132,15 +133,10 @@ def _tell_readers(desk: Desk, base: str, line: Line) -> Iterator[Child]:
             "Another envelope has the same header",
             element(
                 "p",
-                "Somebody who can open one of them made the other: it does not come from its source. "
-                "Beside this one: ",
+                f"{WHY} Beside this one: ",
                 *link_to(base, others),
             ),
         )
-
-
-def _shares_mailbox(one: Line, other: Line) -> bool:
-    return bool(one.receipt and other.receipt and one.receipt[0] == other.receipt[0])
 
 
 def _name_keys(desk: Desk, line: Line) -> Element:

@@ -8,7 +8,8 @@ from leakdrop.errors import LeakdropError, UsageError
 from leakdrop.review.custody import open_log
 from leakdrop.review.inbox import Inbox, open_inbox
 from leakdrop.review.keys import KeyOptions
-from leakdrop.review.places import refuse_file_system_of, refuse_stick
+from leakdrop.review.places import refuse_stick
+from leakdrop.review.replying import find_bundle
 from leakdrop.review.viewer.desk import Desk
 from leakdrop.review.viewer.notes import default_path, open_notebook
 from leakdrop.review.viewer.programs import (
@@ -44,27 +45,31 @@ def view(
     notes: Path | None = None,
     output: Path | None = None,
     case: Path | None = None,
+    replies: Path | None = None,
     here: bool = False,
     browser: bool = True,
 ) -> int:
     """Show a bundle, or one envelope, in the browser, until it is closed or Ctrl-C is pressed.
 
-    `output` is where the page extracts to, and `case` the folder of a custody log that tells of it.
+    `output` is where the page extracts to, `case` the folder of a custody log that tells of it, and `replies`
+    the bundle that takes replies, if that is another one.
 
-    Raises UsageError (a folder to write into is the stick's; another viewer holds the notes), NotesError,
+    Raises UsageError (a folder to write into is a stick's; another viewer holds the notes), NotesError,
     BundleError, KeyFileError, PassphraseError and OSError.
     """
     inbox, notes = open_inbox(path), notes or default_path()
     if not here:
         refuse_stick(notes, "--notes")
-        if output and inbox.bundle:
-            refuse_file_system_of(inbox.bundle, output)
+        if output:
+            refuse_stick(output, bundle=inbox.bundle)
+    if replies:
+        find_bundle(inbox, replies)
     if inbox.unlisted:
         warn(inbox.unlisted)
     log = open_log(case, inbox.bundle, here=here) if case else None
     keys = options.open()
     with ExitStack() as kept:
-        desk = Desk(inbox, keys, kept.enter_context(open_notebook(notes, keys)), output, log)
+        desk = Desk(inbox, keys, kept.enter_context(open_notebook(notes, keys)), output, log, replies)
         kept.callback(desk.close)
         server = Server()
         site = Site(desk, server.door)

@@ -47,6 +47,10 @@ def forget_unchanged(session: Session, sizes: Mapping[str, int]) -> dict[str, in
     return {str(becomes[upload_id]): size for upload_id, size in same.items()}
 
 
+def count_barely_begun(sizes: Mapping[str, int]) -> int:
+    return sum(size < BARELY_BYTES for size in sizes.values())
+
+
 class Sightings:
     """What this machine saw of small uploads, and since when (time.monotonic) it is next to the same."""
 
@@ -71,9 +75,10 @@ class Sightings:
         that have barely begun and were left alone. Raises NoRoomError if there is none such.
         """
         ages = self._look(sizes, held)
+        small = count_barely_begun(sizes)
         idle = [upload_id for upload_id, age in ages.items() if age >= self._idle_seconds]
         empty = {upload_id: 0 for upload_id in idle if not sizes[upload_id]}
-        if len(sizes) - len(empty) < most:
+        if small - len(empty) < most:
             return empty
         begun = [upload_id for upload_id, age in ages.items() if age >= self._scarce_seconds]
         if not begun:

@@ -16,10 +16,16 @@ from leakdrop.store.drop import NAME_BYTES, Drop, this_week
 from leakdrop.store.models import PartRow, UploadRow
 from leakdrop.store.shared.objects import Objects
 from leakdrop.store.shared.parts import PartList, encode_list, name_folder, name_list, name_part, parse_list
-from leakdrop.store.shared.room import Sightings, forget_unchanged, unfinished, wait_for_other_creations
+from leakdrop.store.shared.room import (
+    Sightings,
+    count_barely_begun,
+    forget_unchanged,
+    unfinished,
+    wait_for_other_creations,
+)
 from leakdrop.store.shared.rows import Rows, insert_drops, lock_upload, measure_upload, select_parts
 from leakdrop.store.shared.writing import SharedWriting
-from leakdrop.store.unfinished import IDLE_SECONDS, MOST_UNFINISHED, SCARCE_SECONDS
+from leakdrop.store.unfinished import IDLE_SECONDS, MOST_UNFINISHED, SCARCE_SECONDS, Days
 from leakdrop.store.upload import (
     FINISHED,
     UNFINISHED,
@@ -57,11 +63,12 @@ class SharedUploads:
         self._sightings = Sightings(idle_seconds)
         self._claims = Claims(GOODBYE_SECONDS)
         self._expired_on: datetime.date | None = None
+        self._days = Days()
 
     def create(self, length: int, today: datetime.date) -> Upload:
         """A new upload for an envelope of `length` bytes.
 
-        Raises NoRoomError if too much or too many are unfinished.
+        Raises NoRoomError if too much is unfinished, or too many have barely begun.
         """
         if self._expired_on != today:
             self._expired_on = today
@@ -69,12 +76,14 @@ class SharedUploads:
         with self._rows.begin() as session:
             wait_for_other_creations(session)
             sizes = unfinished(session)
+            self._days.keep(sizes.keys())
             if sum(sizes.values()) + length > self._largest_unfinished:
                 raise NoRoomError
             forgotten = forget_unchanged(
                 session, self._sightings.choose(sizes, self._claims.held(), self._most)
             )
-            if len(sizes) - len(forgotten) >= self._most:  # what was to go has gone on
+            # What was to go may have gone on.
+            if count_barely_begun(sizes) - len(forgotten) >= self._most:
                 raise NoRoomError
             row = self._add_row(session, length, today)
         self._remove_later([drop for drop, size in forgotten.items() if size])
@@ -188,8 +197,11 @@ class SharedUploads:
         name = secrets.token_hex(NAME_BYTES)
         key = name_part(str(row.becomes), name)
         self._objects.put(key, content)
-        # The end of an upload that goes on is put off with each part, so it cannot expire elsewhere.
-        expires = datetime.datetime.now(datetime.UTC).date() + UNFINISHED
+        # Of one that goes on the last day is put off long before, so it cannot expire elsewhere.
+        expires, offset = upload.expires, upload.offset + len(content)
+        later = datetime.datetime.now(datetime.UTC).date() + UNFINISHED
+        if later != expires and self._days.put_off(upload.id, upload.offset, offset):
+            expires = later
         try:
             with self._rows.begin() as session:
                 locked = lock_upload(session, upload.id)
@@ -201,7 +213,7 @@ class SharedUploads:
             # After any other error the row may be there.
             self._objects.remove([key])
             raise
-        return replace(upload, offset=upload.offset + len(content), expires=expires)
+        return replace(upload, offset=offset, expires=expires)
 
     def _become(self, upload_id: str) -> None:
         """Make an upload that is whole a drop; if it has become one meanwhile, do nothing.

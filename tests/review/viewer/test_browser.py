@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from marionette_driver.errors import UnknownException
 
+from leakdrop.envelope.index import ReplyTo
 from leakdrop.envelope.opening import open_envelope
 from leakdrop.review.replying import RECEIVED
 from leakdrop.review.viewer.programs import PREFERENCES
@@ -302,6 +303,38 @@ def test_axe_finds_no_barrier_around_a_reply(scripting_browser, viewer):
     viewer.post(f"{viewer.first}/reply", text="Thank you.")
     scripting_browser.navigate(f"{viewer.url}{viewer.first}/")
     assert "Sealed a message" in scripting_browser.page_source
+    assert find_barriers(scripting_browser) == []
+
+
+@pytest.fixture(scope="module")
+def forgery(tmp_path_factory, reviewer) -> Iterator[Viewer]:
+    """A viewer of two submissions with one mailbox and two keys."""
+    folder = tmp_path_factory.mktemp("forgery")
+    half = ReplyTo(AMINA.mailbox, label_receipt("ben").key_pair.public)
+    sealed = [seal_bytes([reviewer.public], "m", reply_to=one) for one in (AMINA.reply_to, half)]
+    write_bundle(folder / "stick", sealed)
+    viewer = Viewer(folder / "stick", reviewer, folder / "viewer")
+    yield viewer
+    viewer.stop()
+
+
+def test_what_may_be_forged_is_answered_after_a_tick_by_keyboard(browser, forgery):
+    browser.navigate(f"{forgery.url}0/")
+    browser.find_element("id", "reply-text").send_keys("Thank you.")
+    tab_to(browser, "button[formaction$='reply']")
+    strike(browser, ENTER)
+    wait_until(lambda: shows(browser, "It was not sealed."))
+    tab_to(browser, "#anyway")
+    strike(browser, " ")
+    tab_to(browser, "button[formaction$='reply']")
+    strike(browser, ENTER)
+    wait_until(lambda: shows(browser, "that may be the forger."))
+    assert not browser.find_element("id", "anyway").get_property("checked"), "each reply is confirmed anew"
+
+
+def test_axe_finds_no_barrier_where_a_submission_may_be_forged(scripting_browser, forgery):
+    scripting_browser.navigate(f"{forgery.url}1/")
+    assert "Seal it all the same" in scripting_browser.page_source
     assert find_barriers(scripting_browser) == []
 
 

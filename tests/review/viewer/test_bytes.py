@@ -180,7 +180,7 @@ def test_a_large_recording_is_given_out_in_constant_memory(start_viewer, reviewe
         seal([reviewer.public], sink, sealed="browser", files=files)
     viewer = start_viewer(tmp_path / "large.envelope")
     assert viewer.ask("0/0/bytes", Range="bytes=0-9").status == 206
-    before = viewer.peak_memory
+    before = viewer.forget_peak()
 
     def take(_: int) -> int:
         connection, total = viewer.connect(), 0

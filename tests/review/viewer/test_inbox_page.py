@@ -17,6 +17,7 @@ from tests.review.inboxes import (
     list_tree,
     seal_bytes,
     seal_plaintext,
+    seal_twins,
     write_bundle,
 )
 from tests.review.viewing import number_of, parse
@@ -89,8 +90,7 @@ def test_equal_envelopes_are_one(view, reviewer, tmp_path):
 
 def test_a_forged_twin_is_told(view, reviewer, tmp_path):
     """Whoever can open an envelope can make another with the same header and other contents."""
-    honest = seal_bytes([reviewer.public], "honest")
-    forged = flip(honest, len(honest) - 1)
+    honest, forged = seal_twins([reviewer.public], "honest", "forged")
     viewer = view(honest, forged, seal_bytes([reviewer.public], "other"))
     text = viewer.ask().text
     assert "Different envelopes with the same header" in text
@@ -219,6 +219,40 @@ def test_what_is_there_already_is_not_overwritten(view, reviewer, tmp_path):
     viewer.post("0/extract")
     wait_until(lambda: "exists already, and nothing is overwritten" in viewer.ask("0/").text)
     assert list_tree(tmp_path / "out") == [path.stem]
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "damaged"])
+def test_a_custody_log_that_cannot_be_written_is_told_beside_what_was_done(view, reviewer, tmp_path, whole):
+    envelope = seal_bytes([reviewer.public], "m", [("a", bytes(2_000_000))])
+    case = tmp_path / "case"
+    viewer = view(
+        envelope if whole else flip(envelope, 1_000_000), words=("-o", tmp_path / "out", "--case", case)
+    )
+    case.write_text("no folder")
+    viewer.post("0/extract")
+    done = "Extracted, and every byte checked" if whole else "It was not extracted. This envelope is damaged"
+    wait_until(lambda: done in viewer.ask("0/").text)
+    assert "The custody log does not tell of it. " in viewer.ask("0/").text
+    assert viewer.errors == ""
+
+
+def test_what_an_extraction_left_that_was_cut_off_is_told_while_it_is_there(view, reviewer, tmp_path):
+    left = tmp_path / "out/.y.partial-0"
+    left.mkdir(parents=True)
+    viewer = view(seal_bytes([reviewer.public], "m"), words=("-o", tmp_path / "out"))
+    assert f"{left} is left over from an extraction that was cut off" in viewer.ask().text
+    left.rmdir()
+    assert "is left over" not in viewer.ask().text
+
+
+def test_what_is_being_extracted_is_no_leftover(start_viewer, reviewer, tmp_path):
+    with (tmp_path / "large.envelope").open("wb") as sink:
+        sink.write(seal_bytes([reviewer.public], "m", [("a", bytes(100_000_000))] * 3))
+    viewer = start_viewer(tmp_path / "large.envelope", "-o", tmp_path / "out")
+    viewer.post("0/extract")
+    wait_until(lambda: list_tree(tmp_path / "out") if (tmp_path / "out").exists() else [])
+    assert "is left over" not in viewer.ask().text
+    viewer.post("0/stop")
 
 
 @pytest.mark.parametrize("how", ["the button", "the end of the viewer"])

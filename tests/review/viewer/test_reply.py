@@ -51,8 +51,52 @@ def test_a_text_is_sealed_to_the_source_and_lies_in_the_bundle(view, amina, tmp_
     assert (index.sealed, index.kind, index.message, index.files) == ("review", "", TEXT, ())
     text = viewer.ask("0/").text
     assert f"Sealed a message into {path}" in text
-    assert "Take the stick back to the operator" in text
+    assert "Only whoever has the source's twelve words can open it." in text
     assert typed(viewer) == ""
+
+
+def section(viewer, number="0") -> str:
+    """What the page says around the reply."""
+    page = parse(viewer.ask(f"{number}/").body)
+    (found,) = [found for found in page.iter("section") if found.get("id") == "reply"]
+    return "".join(found.itertext())
+
+
+def test_who_reads_from_a_copy_on_this_machine_is_told_that_replies_stay_in_it(
+    view, amina, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    viewer = view(amina)
+    where = f"written into {tmp_path}/stick, which is on this machine's own disk, and not on the stick"
+    assert where in section(viewer)
+    viewer.post("0/reply", text="hello")
+    text = section(viewer)
+    assert "not on the stick: copy the file into the folder “replies” of the bundle on the stick" in text
+    assert "Take the stick back" not in text
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["a copy of the bundle", "an envelope alone"])
+def test_who_reads_from_a_copy_names_the_stick_that_takes_the_replies(
+    start_viewer, amina, drive, tmp_path, alone
+):
+    (path,) = write_bundle(tmp_path / "copy", [amina])
+    source = path.rename(tmp_path / "alone.envelope") if alone else path.parent
+    write_bundle(drive / "bundle", [amina])
+    viewer = start_viewer(source, "--replies", drive / "bundle")
+    assert f"written into {drive}/bundle, for the operator." in section(viewer)
+    viewer.post("0/reply", text="hello")
+    assert "Take the stick back to the operator." in section(viewer)
+    assert len(replies(drive / "bundle")) == 1
+    assert not (tmp_path / "copy/replies").exists()
+
+
+def test_a_folder_that_takes_no_replies_is_refused_before_anything_is_typed(
+    review, reviewer, amina, tmp_path
+):
+    (path,) = write_bundle(tmp_path / "copy", [amina])
+    words = ["--replies", tmp_path, "--no-browser", "--here", "--key", "no.key"]
+    result = review("view", path, *words)
+    assert (result.code, f"{tmp_path} is not a bundle" in result.err) == (1, True)
 
 
 def test_looking_at_the_page_again_seals_nothing_again(view, amina, tmp_path):
@@ -279,18 +323,25 @@ def test_a_forgery_is_told_to_who_answers(start_viewer, amina, reviewer, tmp_pat
     viewer = start_viewer(tmp_path / "stick" if whole else true)
     number = number_of(viewer, true) if whole else "0"
     if whole:
-        section = next(
-            found
-            for found in parse(viewer.ask(f"{number}/").body).iter("section")
-            if found.get("id") == "reply"
-        )
-        assert "One of these is forged" in "".join(section.itertext())
-    else:
-        viewer.post("0/reply", text="hello")
-        text = viewer.ask("0/").text
-        assert "have the same mailbox and different keys: one of them is forged" in text
-        assert true.name[:8] in text
-        assert false.name[:8] in text
+        assert "One of these is forged" in section(viewer, number)
+    viewer.post(f"{number}/reply", text="hello", anyway="")
+    text = section(viewer, number)
+    names = ", ".join(sorted([true.name[:8], false.name[:8]]))
+    assert (
+        f"It was not sealed. {names} have the same mailbox and different keys: one of them is forged" in text
+    )
+    assert "Seal it all the same: the forger may read it" in text
+    assert (typed(viewer, number), replies(tmp_path / "stick")) == ("hello", [])
+    viewer.post(f"{number}/reply", text="hello", anyway="yes")
+    text = section(viewer, number)
+    assert "Whoever made this submission can open it, and that may be the forger." in text
+    assert f"{names} have the same mailbox and different keys" in text
+    assert "twelve words" not in text
+    assert len(replies(tmp_path / "stick")) == 1
+
+
+def test_a_submission_without_a_forged_one_needs_no_confirming(view, amina):
+    assert "all the same" not in section(view(amina))
 
 
 @pytest.mark.parametrize("fields", [{}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"}])
