@@ -10,7 +10,7 @@ import datetime
 import hashlib
 import io
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -60,7 +60,7 @@ class Mover:
         whole.
         """
         entries = self._read_bundle()
-        with self._drops.moving() as bring:
+        with self._at_home(), self._drops.moving() as bring:
             here = {f"{drop.name}{ENVELOPE}": drop for drop in self._drops.all()}
             known = [entry for entry in entries if entry.name in here]
             present = sum(self._is_present(here[entry.name], entry) for entry in known)
@@ -80,6 +80,17 @@ class Mover:
                     self._take(bring, entry, tell)
         refused = sorted(self._refused, key=lambda one: one.name)
         return Moved(tuple(self._taken), sum(drop.size for drop in self._taken), present, tuple(refused))
+
+    @contextmanager
+    def _at_home(self) -> Iterator[None]:
+        """An OSError is this server's: those of the stick are told where it is read. Raises LeakdropError."""
+        try:
+            yield
+        except OSError as error:
+            raise LeakdropError(
+                f"This server's data folder: {error.strerror}. {so_far(len(self._taken))} "
+                "Look at it with “leakdrop check”, then import again."
+            ) from None
 
     def _refuse(self, name: str, sentence: object) -> None:
         self._refused.append(Refused(name, str(sentence)))
@@ -137,11 +148,6 @@ class Mover:
             self._refuse(entry.name, error)
         except NoRoomError:
             raise NoRoomError(f"There is no room for {entry.name}. {so_far(len(self._taken))}") from None
-        except OSError as error:
-            raise LeakdropError(
-                f"This server's data folder: {error.strerror}. {so_far(len(self._taken))} "
-                "Look at it with “leakdrop check”, then import again."
-            ) from None
         else:
             self._taken.append(drop)
 
