@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response
 from flask_limiter import RateLimitExceeded
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from leakdrop.config import Config
 from leakdrop.errors import StoreError
@@ -84,7 +84,10 @@ def refuse_too_many(error: RateLimitExceeded) -> Response:
 
 
 def refuse_http(error: HTTPException) -> Response:
-    return answer_refusal(BY_STATUS.get(error.code or 0, Refusal.BAD_FORM))
+    answer = answer_refusal(BY_STATUS.get(error.code or 0, Refusal.BAD_FORM))
+    if isinstance(error, MethodNotAllowed):
+        answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))  # RFC 9110, section 15.5.6
+    return answer
 
 
 def refuse_for_now(error: StoreError) -> Response:

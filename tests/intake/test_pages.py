@@ -119,7 +119,8 @@ def test_unknown_pages_and_methods_are_answered_plainly(site):
     assert site.get("/nothing-here")[0] == 404
     assert site.request("POST", "/", b"x")[0] == 405
     assert site.get("/submit")[0] == 404
-    assert site.request("DELETE", "/key", b"")[0] == 405
+    status, _, headers = site.request("DELETE", "/key", b"")
+    assert (status, headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
 def test_a_tab_says_not_sent_only_where_something_could_have_been_sent(site):
