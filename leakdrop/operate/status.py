@@ -1,11 +1,11 @@
 """`leakdrop status`: what is there. Weeks, never days."""
 
 import datetime
-from collections import defaultdict
 from dataclasses import dataclass
 
 from leakdrop.config import Config
 from leakdrop.keyring import load_keyring
+from leakdrop.store.drop import Week
 from leakdrop.store.layout import free_bytes
 from leakdrop.store.places import DropPlace, ReplyPlace
 
@@ -21,21 +21,12 @@ class KeyStatus:
 
 
 @dataclass(frozen=True)
-class WeekStatus:
-    """How many drops came in a week, and how many bytes they have."""
-
-    week: str
-    drops: int
-    bytes: int
-
-
-@dataclass(frozen=True)
 class Status:
     """What `leakdrop status` tells. Sizes in bytes."""
 
     organisation: str
     keys: tuple[KeyStatus, ...]
-    weeks: tuple[WeekStatus, ...]
+    weeks: tuple[Week, ...]
     drops: int
     bytes: int
     free_bytes: int
@@ -49,11 +40,8 @@ def read_status(config: Config, drops: DropPlace, replies: ReplyPlace, today: da
     Of replies only their number and their size together: not which mailboxes have some, nor since when.
     """
     keyring = load_keyring(config.keys_dir, today, demo=config.demo, seals=False)
-    sizes = defaultdict(list)
-    for drop in drops.all():
-        sizes[drop.week].append(drop.size)
     waiting = replies.all()
-    weeks = tuple(WeekStatus(week, len(sizes[week]), sum(sizes[week])) for week in sorted(sizes))
+    weeks = tuple(drops.weeks())
     return Status(
         config.organisation,
         tuple(

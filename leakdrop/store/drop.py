@@ -1,6 +1,8 @@
 """What a drop is, wherever its envelope lies: in a data folder, or where several machines share them."""
 
 import datetime
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 NAME_BYTES = 16
@@ -16,12 +18,29 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class Week:
+    """How many drops came in an ISO week, and how many bytes they have together."""
+
+    week: str
+    drops: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Recovery:
     """What a start found: names of files that got a row, that were removed, that are no envelopes."""
 
     listed: tuple[str, ...]
     removed: tuple[str, ...]
     foreign: tuple[str, ...]
+
+
+def weigh(drops: Iterable[Drop]) -> list[Week]:
+    """How many of some drops came in each week."""
+    sizes = defaultdict(list)
+    for drop in drops:
+        sizes[drop.week].append(drop.size)
+    return [Week(week, len(sizes[week]), sum(sizes[week])) for week in sorted(sizes)]
 
 
 def iso_week(day: datetime.date) -> str:

@@ -9,21 +9,21 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import Engine, delete, select, text
+from sqlalchemy import Engine, delete, func, select, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
 from leakdrop.envelope.header import read_header
 from leakdrop.errors import EnvelopeError, NoRoomError, StoreError
 from leakdrop.store.database import connect, connect_postgresql, migrate
-from leakdrop.store.drop import NAME_BYTES, Drop, Recovery, this_week
+from leakdrop.store.drop import NAME_BYTES, Drop, Recovery, Week, this_week, weigh
 from leakdrop.store.layout import (
     ENVELOPE,
     Layout,
@@ -133,6 +133,16 @@ class Drops:
             if name in weeks or is_envelope(files[name])
         ]
 
+    def weeks(self) -> list[Week]:
+        """How many drops came in each week, and their bytes: by their rows, if each drop has one and no row
+        is left over, since to look at each file takes long where there are many.
+        """
+        if find_files(self.layout).keys() != self._weeks().keys():
+            return weigh(self.all())
+        query = select(DropRow.week, func.count(), func.sum(DropRow.size)).group_by(DropRow.week)
+        with Session(self.engine) as session:
+            return [Week(*row) for row in session.execute(query.order_by(DropRow.week))]
+
     def path(self, drop: Drop) -> Path:
         return self.layout.drop(drop.name)
 
@@ -188,7 +198,8 @@ class Drops:
                 (self.layout.incoming / name).unlink()
             forget_times(self.layout.incoming)
             # In this order: an import writes a row before its drop gets its name.
-            files, weeks = find_files(self.layout), self._weeks()
+            everything = scan(self.layout.drops)
+            files, weeks = find_drops(everything), self._weeks()
             # Only these are looked at: a start must not take longer because many drops are there.
             unlisted = {name: files[name] for name in sorted(files.keys() - weeks.keys())}
             # A clock that is behind must not make them old, and due as soon as it is set right.
@@ -198,21 +209,20 @@ class Drops:
                 for name, entry in unlisted.items()
                 if is_envelope(entry)
             ]
-            with os.scandir(self.layout.drops) as entries:
-                everything = {entry.name for entry in entries}
         except OSError as error:
             raise StoreError(f"The data folder {self.layout.root}: {error.strerror}.") from None
         # A full disk stops no start: `all` gives what has no row, and the next start writes it.
         with suppress(OperationalError):
             self._list(found)
             # A row without a file may be that of a drop which is being imported.
-            with suppress(StoreError, OSError), lock_upkeep(self.layout):
-                self.forget_gone()
+            if weeks.keys() - files.keys():
+                with suppress(StoreError, OSError), lock_upkeep(self.layout):
+                    self.forget_gone()
         whole = (files.keys() & weeks.keys()) | {drop.name for drop in found}
         return Recovery(
             tuple(drop.name for drop in found),
             tuple(removed),
-            tuple(sorted(everything - {f"{name}{ENVELOPE}" for name in whole})),
+            tuple(sorted(everything.keys() - {f"{name}{ENVELOPE}" for name in whole})),
         )
 
     def _weeks(self) -> dict[str, str]:
@@ -258,8 +268,18 @@ class Drops:
 
 def find_files(layout: Layout) -> dict[str, os.DirEntry[str]]:
     """The files that are named as drops are, by the drops' names."""
-    with os.scandir(layout.drops) as entries:
-        return {entry.name.removesuffix(ENVELOPE): entry for entry in entries if _is_drop(entry)}
+    return find_drops(scan(layout.drops))
+
+
+def scan(folder: Path) -> dict[str, os.DirEntry[str]]:
+    """All that a folder holds, by its name."""
+    with os.scandir(folder) as entries:
+        return {entry.name: entry for entry in entries}
+
+
+def find_drops(entries: Mapping[str, os.DirEntry[str]]) -> dict[str, os.DirEntry[str]]:
+    """Of what a folder holds, the files that are named as drops are, by the drops' names."""
+    return {name.removesuffix(ENVELOPE): entry for name, entry in entries.items() if _is_drop(entry)}
 
 
 def _is_drop(entry: os.DirEntry[str]) -> bool:

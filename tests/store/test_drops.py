@@ -161,6 +161,22 @@ def test_weeks_are_iso_weeks(day, week):
     assert iso_week(datetime.date(*day)) == week
 
 
+def test_weeks_count_what_is_there_with_rows_and_without(drops):
+    sizes = [drop_message(drops, "m" * length).size for length in (1, 300_000)]
+    (week,) = drops.weeks()
+    assert (week.week, week.drops, week.bytes) == (
+        iso_week(datetime.datetime.now(datetime.UTC).date()),
+        2,
+        sum(sizes),
+    )
+    lost = drops.all()[0]
+    with contextlib.closing(sqlite3.connect(drops.layout.database)) as connection, connection:
+        connection.execute("DELETE FROM drops WHERE name = ?", [lost.name])
+    assert [(week.drops, week.bytes) for week in drops.weeks()] == [(2, sum(sizes))]
+    drops.path(lost).unlink()
+    assert [(week.drops, week.bytes) for week in drops.weeks()] == [(1, sum(sizes) - lost.size)]
+
+
 def test_a_file_without_a_row_is_listed_even_before_the_next_start(drops):
     drop = drop_message(drops)
     query_delete(drops)

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 
 from leakdrop.errors import StoreError
 from leakdrop.store.claims import Hold
-from leakdrop.store.drop import Drop, Recovery, this_week
+from leakdrop.store.drop import Drop, Recovery, Week, this_week, weigh
 from leakdrop.store.models import DropRow, UploadRow
 from leakdrop.store.moving import Bring, NameTakenError
 from leakdrop.store.shared.objects import Bucket, Objects, Reader
@@ -121,6 +121,10 @@ class SharedDrops:
         listed = self._listed()
         drops = (listed.get(name) or self._read(name) for name in self._names())
         return [drop for drop in drops if drop]
+
+    def weeks(self) -> list[Week]:
+        """How many drops came in each week, and their bytes."""
+        return weigh(self.all())
 
     def open(self, drop: Drop) -> io.BufferedReader:
         """A drop's envelope, to be read from its start to its end."""
