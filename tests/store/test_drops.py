@@ -162,7 +162,7 @@ def test_weeks_are_iso_weeks(day, week):
 
 
 def test_weeks_count_what_is_there_with_rows_and_without(drops):
-    sizes = [drop_message(drops, "m" * length).size for length in (1, 300_000)]
+    sizes = [drop_message(drops, "m" * length).size for length in (1, 2)]
     (week,) = drops.weeks()
     assert (week.week, week.drops, week.bytes) == (
         iso_week(datetime.datetime.now(datetime.UTC).date()),
