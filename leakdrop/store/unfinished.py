@@ -39,7 +39,7 @@ class Days:
         """Forget what is no longer unfinished."""
         for known in (self._earned, self._given):
             for upload_id in known.keys() - upload_ids:
-                del known[upload_id]
+                known.pop(upload_id, None)  # another request may do the same
 
 
 class Unfinished:
