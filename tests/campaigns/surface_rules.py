@@ -50,16 +50,17 @@ class Rule:
     largest: int = 64 * 1024  # of a body, in bytes
 
 
+ALLOW = frozenset({"allow"})
 EARLY = {403: HTML, 421: HTML}
 PAGE_GET = {200: HTML, **EARLY}
 GONE = {404: HTML, **EARLY}
 NO_METHOD = {405: HTML, 411: HTML, **EARLY}
-OPTIONS = Rule({200: HTML, 411: HTML, **EARLY}, more={200: frozenset({"allow"})}, packs=True)
+OPTIONS = Rule({200: HTML, 411: HTML, **EARLY}, more={200: ALLOW}, packs=True)
 FORM = {200: HTML, 400: HTML, 403: HTML, 411: HTML, 413: HTML, 415: HTML, 421: HTML}
 REPLIES = {**FORM, 200: BYTES}
 TUS_REFUSED = dict.fromkeys((400, 403, 404, 405, 409, 411, 412, 413, 415, 421, 507), TEXT)
 TUS = frozenset({"tus-resumable"})
-WHEN_OTHER = {412: frozenset({"tus-version"})}
+WHEN_OTHER = {405: ALLOW, 412: frozenset({"tus-version"})}
 OFFER = frozenset({"tus-version", "tus-extension", "tus-max-size"})
 
 
@@ -83,7 +84,7 @@ def _upload(upload: dict[str, Rule]) -> dict[str, Rule]:
 NOWHERE = {"GET": Rule(GONE, packs=True), "HEAD": Rule(GONE, packs=True), "OPTIONS": OPTIONS}
 BESIDE = Rule(
     {200: HTML, 403: TEXT, 411: TEXT, 421: TEXT},
-    more={200: frozenset({"allow"}), 403: TUS, 411: TUS, 421: TUS},
+    more={200: ALLOW, 403: TUS, 411: TUS, 421: TUS},
 )
 RULES: dict[str, dict[str, Rule]] = {
     "page": _page(HTML),
@@ -111,7 +112,7 @@ RULES: dict[str, dict[str, Rule]] = {
     # A path below /uploads that can be no upload's: refusals there are for the script, as text.
     "beside": {**dict.fromkeys(("GET", "HEAD"), _tus(0, 404)), "OPTIONS": BESIDE, "": _tus(0, 405, 411)},
 }  # fmt: skip
-OTHER_METHODS = Rule(NO_METHOD, packs=True)
+OTHER_METHODS = Rule(NO_METHOD, more={405: ALLOW}, packs=True)
 KINDS = {
     "/": "page", "/key": "page", "/safety": "page", "/replies": "replies", "/replies/delete": "delete",
     "/submit": "form", "/uploads": "uploads",
