@@ -118,10 +118,11 @@ def ask_for_replies(circuit):
 
 def test_questions_that_do_not_come_whole_keep_nobody_from_asking(behind_tor):
     _, circuit = behind_tor(threads=20, submissions_at_once=16)  # two answers at once
-    hanging = [begin_question(circuit(number), b"token=") for number in (1, 1, 2, 2)]
-    assert ask_for_replies(circuit(3)) == 200
-    for connection in hanging:
-        connection.close()
+    with ExitStack() as held:
+        for number in (1, 1, 2, 2):
+            held.enter_context(contextlib.closing(begin_question(circuit(number), b"token=")))
+        # While one of them makes room for the next, there is none.
+        wait_until(lambda: ask_for_replies(circuit(3)) == 200)
 
 
 def test_more_questions_that_do_not_come_whole_than_threads_stop_nobody(behind_tor):
@@ -130,7 +131,7 @@ def test_more_questions_that_do_not_come_whole_than_threads_stop_nobody(behind_t
         for number in range(24):
             held.enter_context(contextlib.closing(begin_question(circuit(number), b"token=")))
         assert circuit(30).request("GET", "/")[0] == 200
-        assert ask_for_replies(circuit(31)) == 200
+        wait_until(lambda: ask_for_replies(circuit(31)) == 200)
 
 
 def test_answers_that_one_circuit_does_not_read_keep_nobody_from_asking(behind_tor):
