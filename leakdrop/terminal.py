@@ -214,6 +214,11 @@ def run_command(command: Callable[[], int | None], program: str) -> int:
         return _fail(program, f"This is a mistake of leakdrop's, not yours: {locate(error)}.", 1)
 
 
+def describe_failure(error: LeakdropError | OSError) -> str:
+    """What a person is told of it."""
+    return describe_os_error(error) if isinstance(error, OSError) else str(error)
+
+
 def describe_os_error(error: OSError) -> str:
     """What the system refused, as a sentence that names the path."""
     reason = error.strerror or type(error).__name__

@@ -358,7 +358,7 @@ ONLY_JAVASCRIPT = {
     "keys": {"sha256"},  # hashlib
     "receipt": {"deriveReplyTo"},  # the page's need alone: the public half, the secret wiped
     # Upload-Length comes first; a browser gives memory up late by itself.
-    "sealing": {"Submission", "SealingPlan", "PlannedFile", "planSealing", "giveUp"},
+    "sealing": {"Submission", "SealingPlan", "PlannedFile", "planSealing", "giveUp", "Reading"},
 }
 
 

@@ -25,8 +25,8 @@ from leakdrop.review.twins import group_twins
 from leakdrop.review.viewer.extraction import Extraction
 from leakdrop.review.viewer.kinds import DAMAGED, Kind, find_kind
 from leakdrop.review.viewer.notes import Note, Notebook
-from leakdrop.review.viewer.reply import Reply, describe_failure, seal_text
-from leakdrop.terminal import Progress, show_number
+from leakdrop.review.viewer.reply import Reply, seal_text
+from leakdrop.terminal import Progress, describe_failure, show_number
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")

@@ -11,7 +11,7 @@ from leakdrop.review.extracting import Extracted, NotTakenError, describe_act, e
 from leakdrop.review.inbox import Item, explain
 from leakdrop.review.keys import KeySet
 from leakdrop.seal.files import PRIVATE_FOLDER, check_room
-from leakdrop.terminal import describe_os_error
+from leakdrop.terminal import describe_failure
 
 
 class StoppedError(LeakdropError):
@@ -59,7 +59,7 @@ class Extraction:
             remark = f"Not extracted: {explain(item, error)}"
             self._tell(lambda: Act("extract", item.name, remark=remark))
         except (LeakdropError, OSError) as error:
-            self.failure = _describe(error)
+            self.failure = describe_failure(error)
         else:
             self._tell(lambda: describe_act(extracted, keys))
         finally:
@@ -81,13 +81,9 @@ class Extraction:
             if self._log:
                 self._log.append(make_act())
         except (LeakdropError, OSError) as error:
-            self.untold = f"The custody log does not tell of it. {_describe(error)}"
+            self.untold = f"The custody log does not tell of it. {describe_failure(error)}"
 
     def _count(self, size: int) -> None:
         if self._is_stopped:
             raise StoppedError
         self.done += size
-
-
-def _describe(error: LeakdropError | OSError) -> str:
-    return describe_os_error(error) if isinstance(error, OSError) else str(error)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from leakdrop.envelope.index import clean_message
 from leakdrop.envelope.opening import Envelope
-from leakdrop.errors import LeakdropError, UsageError
+from leakdrop.errors import UsageError
 from leakdrop.review.custody import CustodyLog
 from leakdrop.review.inbox import Item
 from leakdrop.review.replying import RECEIVED, Sealed, seal_reply
@@ -61,7 +61,3 @@ def _tell(log: CustodyLog | None, sealed: Sealed) -> str:
     except OSError as error:
         return f"The custody log does not tell of it. {describe_os_error(error)}"
     return ""
-
-
-def describe_failure(error: LeakdropError | OSError) -> str:
-    return describe_os_error(error) if isinstance(error, OSError) else str(error)

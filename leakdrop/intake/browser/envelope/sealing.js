@@ -169,21 +169,17 @@ export function giveUp(bytes) {
   bytes.buffer.transfer?.(0); // since Firefox 122
 }
 
-/** Reads files one after another, across their borders, never more than AHEAD at a time. */
-class FileReading {
-  /** @param {readonly PlannedFile[]} files */
-  constructor(files) {
-    this.files = files;
-    this.number = 0; // of the file that is read next
-    this.start = 0; // of what is read next in it
+/** Reads pieces of any length out of buffers that come in lengths of their own. */
+export class Reading {
+  constructor() {
     /** @type {Bytes} what was read and is not used yet */
     this.ahead = new Uint8Array(0);
   }
 
   /**
-   * Fill `piece` with the files' next bytes, and tell how many there were; the rest of it is left as it is.
+   * Fill `piece` with the next bytes, and tell how many there were; the rest of it is left as it is.
    *
-   * Throws FileChangedError.
+   * Throws what `next` throws.
    *
    * @param {Bytes} piece
    */
@@ -201,19 +197,43 @@ class FileReading {
     return filled;
   }
 
-  /** Read the next slice that has bytes; false behind the last file. Throws FileChangedError. */
+  /** False behind the last byte. */
   async readAhead() {
-    while (this.number < this.files.length && this.ahead.length === 0) {
-      const file = this.files[this.number];
-      const end = Math.min(this.start + AHEAD, file.size);
-      this.ahead = await readSlice(file, this.start, end);
-      this.start = end;
-      if (end === file.size) {
-        this.number += 1;
-        this.start = 0;
-      }
+    const bytes = await this.next();
+    this.ahead = bytes ?? this.ahead;
+    return bytes !== null;
+  }
+
+  /** The next buffer, which may be empty; null behind the last. @returns {Promise<Bytes | null>} */
+  async next() {
+    return null;
+  }
+}
+
+/** Reads files one after another, across their borders, never more than AHEAD at a time. */
+class FileReading extends Reading {
+  /** @param {readonly PlannedFile[]} files */
+  constructor(files) {
+    super();
+    this.files = files;
+    this.number = 0; // of the file that is read next
+    this.start = 0; // of what is read next in it
+  }
+
+  /** The next slice of a file. Throws FileChangedError. */
+  async next() {
+    if (this.number === this.files.length) {
+      return null;
     }
-    return this.ahead.length > 0;
+    const file = this.files[this.number];
+    const end = Math.min(this.start + AHEAD, file.size);
+    const slice = await readSlice(file, this.start, end);
+    this.start = end;
+    if (end === file.size) {
+      this.number += 1;
+      this.start = 0;
+    }
+    return slice;
   }
 }
 

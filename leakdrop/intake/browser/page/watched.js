@@ -9,7 +9,7 @@
 
 import { FileChangedError } from "../envelope/errors.js";
 import { sha256 } from "../envelope/keys.js";
-import { giveUp } from "../envelope/sealing.js";
+import { Reading } from "../envelope/sealing.js";
 
 /** @import { Bytes } from "../envelope/header.js" */
 
@@ -70,7 +70,7 @@ export class WatchedFile {
   async check(until) {
     await this.summing;
     // Not by slices: only a stream of the whole file tells what came behind the size that it had.
-    const again = new Reading(this.file.stream());
+    const again = new StreamReading(this.file.stream());
     try {
       if (!(await this.isSame(again, until))) {
         throw new FileChangedError(this.file.name);
@@ -82,7 +82,7 @@ export class WatchedFile {
     }
   }
 
-  /** @param {Reading} again @param {number} until */
+  /** @param {StreamReading} again @param {number} until */
   async isSame(again, until) {
     const held = new Uint8Array(Math.max(0, ...this.pieces.map(({ length }) => length)));
     let comparing = Promise.resolve(true);
@@ -101,39 +101,17 @@ export class WatchedFile {
   }
 }
 
-/** Reads a stream in pieces of any length. */
-class Reading {
+/** Reads a stream. */
+class StreamReading extends Reading {
   /** @param {ReadableStream<Bytes>} stream */
   constructor(stream) {
+    super();
     this.reader = stream.getReader();
-    /** @type {Bytes} what was read and is not used yet */
-    this.ahead = new Uint8Array(0);
   }
 
-  /**
-   * Fill `piece` with the next bytes, and tell how many there were.
-   *
-   * @param {Bytes} piece
-   */
-  async readInto(piece) {
-    let filled = 0;
-    while (filled < piece.length && (this.ahead.length > 0 || (await this.readAhead()))) {
-      const used = this.ahead.subarray(0, piece.length - filled);
-      piece.set(used, filled);
-      filled += used.length;
-      this.ahead = this.ahead.subarray(used.length);
-      if (this.ahead.length === 0) {
-        giveUp(used);
-      }
-    }
-    return filled;
-  }
-
-  /** False behind the last byte. */
-  async readAhead() {
-    const { done, value = this.ahead } = await this.reader.read();
-    this.ahead = value;
-    return !done;
+  async next() {
+    const { done, value } = await this.reader.read();
+    return done ? null : value;
   }
 
   end() {
